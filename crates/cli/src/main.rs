@@ -1,0 +1,2 @@
+//! The command `jackfield`.
+fn main() {}

@@ -1,0 +1,335 @@
+//! One JSON-RPC object per message, sorted by its fields in one pass.
+//!
+//! No batches. A top-level `method` makes a request, `result` or a non-null `error` makes a
+//! response; anything else is malformed and knows which error it deserves. Ids of the other side
+//! are opaque and are echoed as they came, byte for byte.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::fault::Fault;
+
+/// A message that came in, borrowed from its text.
+#[derive(Debug)]
+pub enum Frame<'a> {
+    /// The other side asks something.
+    Request {
+        /// Its id, to be echoed. `None` where it was missing or `null`.
+        id: Option<&'a RawValue>,
+        /// What it asks for.
+        method: Cow<'a, str>,
+        /// The parameters as they came. `None` where they were missing or `null`.
+        params: Option<&'a RawValue>,
+    },
+    /// The other side answers.
+    Response {
+        /// The id it answers to. `None` where it was missing or `null`.
+        id: Option<&'a RawValue>,
+        /// The result as it came, or the error.
+        outcome: Result<&'a RawValue, Fault>,
+    },
+    /// Neither of the two.
+    Malformed {
+        /// Its id where one could be read.
+        id: Option<Box<RawValue>>,
+        /// The error to answer with.
+        fault: Fault,
+    },
+}
+
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    // `null` is a result; only its absence is not.
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+impl<'a> Frame<'a> {
+    /// Sorts one message. Never fails: what cannot be sorted is [`Frame::Malformed`].
+    #[must_use]
+    pub fn parse(text: &'a str) -> Self {
+        // A derived struct would take an array for its fields in order.
+        if text.trim_start().starts_with('[') {
+            let fault = match serde_json::from_str::<&RawValue>(text) {
+                Ok(_) => Fault::new(Fault::INVALID_REQUEST, "batches are not supported"),
+                Err(error) => parse_error(&error),
+            };
+            return Self::Malformed { id: None, fault };
+        }
+        match serde_json::from_str::<Fields<'a>>(text) {
+            Ok(fields) => Self::sort(fields),
+            Err(error) if error.is_data() => Self::Malformed {
+                id: rescue_id(text),
+                fault: Fault::new(Fault::INVALID_REQUEST, format!("invalid request: {error}")),
+            },
+            Err(error) => Self::Malformed {
+                id: None,
+                fault: parse_error(&error),
+            },
+        }
+    }
+
+    fn sort(fields: Fields<'a>) -> Self {
+        let Fields {
+            id,
+            method,
+            params,
+            result,
+            error,
+        } = fields;
+        if let Some(bad) = id.filter(|id| id.get().starts_with(['{', '[', 't', 'f'])) {
+            let message = format!("an id is a string or a number, not {}", bad.get());
+            return Self::malformed(None, message);
+        }
+        match (method, result, error) {
+            (Some(method), None, None) => {
+                match serde_json::from_str::<Cow<'a, str>>(method.get()) {
+                    Ok(method) => Self::Request { id, method, params },
+                    Err(_) => Self::malformed(id, "`method` is not a string"),
+                }
+            }
+            (Some(_), _, _) => Self::malformed(id, "both a request and a response"),
+            (None, _, Some(error)) => Self::Response {
+                id,
+                outcome: Err(lenient_fault(error)),
+            },
+            (None, Some(result), None) => Self::Response {
+                id,
+                outcome: Ok(result),
+            },
+            (None, None, None) => {
+                Self::malformed(id, "one of `method`, `result` and `error` is expected")
+            }
+        }
+    }
+
+    fn malformed(id: Option<&RawValue>, message: impl Into<String>) -> Self {
+        Self::Malformed {
+            id: id.map(ToOwned::to_owned),
+            fault: Fault::new(Fault::INVALID_REQUEST, message),
+        }
+    }
+}
+
+/// The text of a request. `params` of `None` or `null` are left out: strict readers drop a request
+/// whose parameters are null.
+#[must_use]
+pub fn request(id: &str, method: &str, params: Option<&RawValue>) -> String {
+    #[derive(Serialize)]
+    struct Request<'a> {
+        id: &'a str,
+        jsonrpc: &'a str,
+        method: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        params: Option<&'a RawValue>,
+    }
+    to_text(&Request {
+        id,
+        jsonrpc: "2.0",
+        method,
+        params: params.filter(|params| params.get() != "null"),
+    })
+}
+
+/// The text of a notification, a request without an id. Only peers that asked for
+/// [`SUBPROTOCOL`](crate::method::SUBPROTOCOL) get any.
+#[must_use]
+pub fn notification(method: &str, params: &RawValue) -> String {
+    #[derive(Serialize)]
+    struct Notification<'a> {
+        jsonrpc: &'a str,
+        method: &'a str,
+        params: &'a RawValue,
+    }
+    to_text(&Notification {
+        jsonrpc: "2.0",
+        method,
+        params,
+    })
+}
+
+/// The text of a response. An id of `None` is written as `null`.
+#[must_use]
+pub fn response(id: Option<&RawValue>, outcome: Result<&RawValue, &Fault>) -> String {
+    #[derive(Serialize)]
+    struct Success<'a> {
+        id: Option<&'a RawValue>,
+        jsonrpc: &'a str,
+        result: &'a RawValue,
+    }
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        error: &'a Fault,
+        id: Option<&'a RawValue>,
+        jsonrpc: &'a str,
+    }
+    match outcome {
+        Ok(result) => to_text(&Success {
+            id,
+            jsonrpc: "2.0",
+            result,
+        }),
+        Err(error) => to_text(&Failure {
+            error,
+            id,
+            jsonrpc: "2.0",
+        }),
+    }
+}
+
+fn to_text(frame: &impl Serialize) -> String {
+    serde_json::to_string(frame).expect("strings, numbers and raw JSON always serialize")
+}
+
+fn parse_error(error: &serde_json::Error) -> Fault {
+    Fault::new(Fault::PARSE_ERROR, format!("not JSON: {error}"))
+}
+
+/// An error object as the other side wrote it, or what can be said of one that is no object.
+fn lenient_fault(error: &RawValue) -> Fault {
+    serde_json::from_str(error.get()).unwrap_or_else(|_| Fault {
+        code: Fault::SERVER_ERROR,
+        message: "the other side answered with an error that is not an error object".to_owned(),
+        data: serde_json::from_str(error.get()).ok(),
+    })
+}
+
+/// The id of a frame that is JSON but whose fields do not fit; a second pass, on this path only.
+fn rescue_id(text: &str) -> Option<Box<RawValue>> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    let id = value.get("id")?;
+    (id.is_string() || id.is_number())
+        .then(|| serde_json::value::to_raw_value(id).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> String {
+        match Frame::parse(text) {
+            Frame::Request { id, method, params } => format!(
+                "request {} {method} {}",
+                id.map_or("-", RawValue::get),
+                params.map_or("-", RawValue::get)
+            ),
+            Frame::Response { id, outcome } => format!(
+                "response {} {}",
+                id.map_or("-", RawValue::get),
+                outcome.map_or_else(|fault| fault.code.to_string(), |r| r.get().to_owned())
+            ),
+            Frame::Malformed { id, fault } => format!(
+                "malformed {} {}",
+                id.as_deref().map_or("-", RawValue::get),
+                fault.code
+            ),
+        }
+    }
+
+    /// The original sorted by trying one decoder after the other; whatever none of them took was
+    /// dropped without an answer, and its caller waited for ever.
+    #[test]
+    fn every_shape_is_sorted_by_its_fields() {
+        for (text, expected) in [
+            (
+                r#"{"id":"a","jsonrpc":"2.0","method":"ping"}"#,
+                r#"request "a" ping -"#,
+            ),
+            (
+                r#"{"id":7,"method":"m","params":{"x":1}}"#,
+                r#"request 7 m {"x":1}"#,
+            ),
+            (r#"{"method":"m","params":null}"#, "request - m -"),
+            (r#"{"id":null,"method":"m"}"#, "request - m -"),
+            (
+                r#"{"id":"a","result":{"ok":true}}"#,
+                r#"response "a" {"ok":true}"#,
+            ),
+            (r#"{"id":"a","result":null}"#, r#"response "a" null"#),
+            (
+                r#"{"id":"a","result":null,"error":{"code":-1,"message":"x"}}"#,
+                r#"response "a" -1"#,
+            ),
+            (r#"{"id":"a","result":1,"error":null}"#, r#"response "a" 1"#),
+            (
+                r#"{"id":"a","error":{"message":"x"}}"#,
+                r#"response "a" -32000"#,
+            ),
+            (r#"{"id":"a","error":"boom"}"#, r#"response "a" -32000"#),
+            (r#"{"id":"a"}"#, r#"malformed "a" -32600"#),
+            (r#"{"id":"a","method":7}"#, r#"malformed "a" -32600"#),
+            (r#"{"id":{},"method":"m"}"#, "malformed - -32600"),
+            (
+                r#"{"id":"a","method":"m","method":"n"}"#,
+                r#"malformed "a" -32600"#,
+            ),
+            (
+                r#"{"id":"a","method":"m","result":1}"#,
+                r#"malformed "a" -32600"#,
+            ),
+            (r#"["a","m"]"#, "malformed - -32600"),
+            ("[", "malformed - -32700"),
+            ("7", "malformed - -32600"),
+            ("", "malformed - -32700"),
+            ("{", "malformed - -32700"),
+            ("{}", "malformed - -32600"),
+            ("hello", "malformed - -32700"),
+            (
+                r#"{"id":"a","method":"\u0070ing"}"#,
+                r#"request "a" ping -"#,
+            ),
+        ] {
+            assert_eq!(kind(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_goes_out_is_the_contract_to_the_byte() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        assert_eq!(
+            request("i", "ping", None),
+            r#"{"id":"i","jsonrpc":"2.0","method":"ping"}"#
+        );
+        assert_eq!(
+            request("i", "configure", Some(&raw(r#"{"a":1}"#))),
+            r#"{"id":"i","jsonrpc":"2.0","method":"configure","params":{"a":1}}"#
+        );
+        assert_eq!(
+            request("i", "m", Some(&raw("null"))),
+            request("i", "m", None)
+        );
+        assert_eq!(
+            response(Some(&raw("7")), Ok(&raw("{}"))),
+            r#"{"id":7,"jsonrpc":"2.0","result":{}}"#
+        );
+        assert_eq!(
+            response(None, Err(&Fault::new(-32700, "no"))),
+            r#"{"error":{"code":-32700,"message":"no"},"id":null,"jsonrpc":"2.0"}"#
+        );
+    }
+
+    #[test]
+    fn depth_is_not_recursion() {
+        let deep = format!(
+            r#"{{"id":"a","method":"m","params":{}1{}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        assert!(kind(&deep).starts_with(r#"request "a" m"#));
+    }
+}

@@ -1,0 +1,136 @@
+//! What can be called: a name, the type of its parameters and the type of its answer.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
+
+/// The WebSocket subprotocol whose speakers may use more than the original contract: cancellation,
+/// larger messages, progress.
+pub const SUBPROTOCOL: &str = "jackfield.v1";
+
+/// Something that one side can ask of the other.
+///
+/// An application's own methods implement this with a name and two types; the provided functions
+/// are for methods whose JSON on the wire differs from that of their types.
+///
+/// ```
+/// use jackfield_wire::Method;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Greeting { name: String }
+///
+/// struct Greet;
+/// impl Method for Greet {
+///     const NAME: &'static str = "greet";
+///     type Params = Greeting;
+///     type Output = String;
+/// }
+/// ```
+pub trait Method: 'static {
+    /// The name on the wire.
+    const NAME: &'static str;
+    /// What is asked with. Serializes to a JSON object, or to `null` for "none".
+    type Params: Serialize + DeserializeOwned + Send + 'static;
+    /// What is answered.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+
+    /// The JSON of an answer. By default the answer itself, and where that is an object without a
+    /// `method` of its own, with the method's name added, which strict peers need to decode it.
+    ///
+    /// # Errors
+    /// When the answer does not serialize, for instance a map with keys that are not strings.
+    fn encode(
+        output: &Self::Output,
+        asked: &Asked<'_>,
+    ) -> Result<Box<RawValue>, serde_json::Error> {
+        let _ = asked;
+        tagged(Self::NAME, output)
+    }
+
+    /// An answer from its JSON. By default with or without the method's name in it.
+    ///
+    /// # Errors
+    /// When the JSON is not an answer of this method.
+    fn decode(result: &RawValue) -> Result<Self::Output, serde_json::Error> {
+        serde_json::from_str(result.get())
+    }
+
+    /// Parameters from their JSON. Missing ones are read as `null`, then as `{}`.
+    ///
+    /// # Errors
+    /// When the JSON does not fit the parameters' type.
+    fn decode_params(params: Option<&RawValue>) -> Result<Self::Params, serde_json::Error> {
+        match params {
+            Some(params) => serde_json::from_str(params.get()),
+            None => serde_json::from_str("null").or_else(|_| serde_json::from_str("{}")),
+        }
+    }
+}
+
+/// Who asked, as far as the shape of an answer depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The request's id as it came; `None` where it had none.
+    pub id: Option<&'a RawValue>,
+    /// The program at the other end.
+    pub client: &'a Client,
+}
+
+/// What is known of the program at the other end of a line, from its handshake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// Its `User-Agent`.
+    pub user_agent: Option<String>,
+    /// Whether it asked for [`SUBPROTOCOL`].
+    pub speaks_v1: bool,
+}
+
+/// `output` as JSON, with `"method": name` put first where it is an object without a `method`.
+///
+/// # Errors
+/// When the output does not serialize.
+pub fn tagged(name: &str, output: &impl Serialize) -> Result<Box<RawValue>, serde_json::Error> {
+    let raw = to_raw_value(output)?;
+    let text = raw.get();
+    let Some(rest) = text.strip_prefix('{') else {
+        return Ok(raw);
+    };
+    // The cheap look first: most answers have no such key at any depth.
+    if text.contains("\"method\"")
+        && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text)?
+            .contains_key("method")
+    {
+        return Ok(raw);
+    }
+    let comma = if rest.trim_start().starts_with('}') {
+        ""
+    } else {
+        ","
+    };
+    let name = serde_json::to_string(name)?;
+    RawValue::from_string(format!("{{\"method\":{name}{comma}{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn answers_carry_their_method() {
+        for (output, expected) in [
+            (json!({"ok": true}), r#"{"method":"m","ok":true}"#),
+            (json!({}), r#"{"method":"m"}"#),
+            (json!({"method": "own"}), r#"{"method":"own"}"#),
+            (
+                json!({"x": {"method": 1}}),
+                r#"{"method":"m","x":{"method":1}}"#,
+            ),
+            (json!([1]), "[1]"),
+            (json!(null), "null"),
+        ] {
+            assert_eq!(tagged("m", &output).unwrap().get(), expected);
+        }
+    }
+}
