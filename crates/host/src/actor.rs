@@ -1,0 +1,396 @@
+//! The one task of a session: it owns the child, the line and the timer.
+//!
+//! `select!` only builds an [`Input`]; the lifecycle answers with acts; the loop performs them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jackfield_rpc::Peer;
+use jackfield_wire::{CloseCause, InstallationId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admit::Refused;
+use crate::failure::Failure;
+use crate::launch::Launcher;
+use crate::lifecycle::{Act, Ending, Event, Lifecycle, Phase, Waiter};
+use crate::policy::Policy;
+use crate::report;
+use crate::runtime::{BoxFuture, Exit, Running};
+use crate::status::{Status, StatusBoard};
+
+/// What a handle asks of the task.
+pub(crate) enum Ask {
+    /// Make it active. Answered once that is accepted.
+    Start(oneshot::Sender<()>),
+    /// Make it inactive. Answered once nothing of it is left.
+    Stop {
+        cause: CloseCause,
+        done: oneshot::Sender<()>,
+    },
+    /// Would a dial be let in? A line that is already there is probed first.
+    Knock(oneshot::Sender<Result<(), Refused>>),
+    /// A dial was admitted and upgraded.
+    Attach {
+        open: Opener,
+        reply: oneshot::Sender<Result<Peer, Refused>>,
+    },
+    /// A probed line gave a sign of life, or none.
+    Probed {
+        line: Peer,
+        alive: bool,
+        reply: oneshot::Sender<Result<(), Refused>>,
+    },
+    /// Kill what is left and end the task.
+    End,
+}
+
+/// Turns an admitted duplex into a peer, or turns it away.
+pub(crate) type Opener = Box<dyn FnOnce(Result<(), CloseCause>) -> Option<Peer> + Send>;
+
+pub(crate) struct Actor {
+    pub(crate) id: InstallationId,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) launcher: Option<Launcher>,
+    pub(crate) board: Arc<StatusBoard>,
+    pub(crate) line_out: watch::Sender<Option<Peer>>,
+    pub(crate) mail: mpsc::Receiver<Ask>,
+    pub(crate) to_self: mpsc::WeakSender<Ask>,
+    pub(crate) tracker: TaskTracker,
+    /// Cancelled when the host is gone.
+    pub(crate) gone: CancellationToken,
+    pub(crate) state: Held,
+}
+
+/// What exists only while something runs.
+#[derive(Default)]
+pub(crate) struct Held {
+    child: Child,
+    line: Option<Line>,
+    due: Option<Instant>,
+    waiters: HashMap<Waiter, oneshot::Sender<()>>,
+    last_waiter: Waiter,
+    dialing: Option<(Opener, oneshot::Sender<Result<Peer, Refused>>)>,
+    /// Why it is down; kept until the next launch.
+    failure: Option<Failure>,
+    started_at: Option<SystemTime>,
+    close_with: Option<CloseCause>,
+}
+
+#[derive(Default)]
+enum Child {
+    #[default]
+    None,
+    Making {
+        cancel: CancellationToken,
+        made: BoxFuture<'static, Result<Launched, Failure>>,
+    },
+    Running {
+        running: Box<dyn Running>,
+        exited: BoxFuture<'static, Exit>,
+    },
+}
+
+/// A child, and its end with all its output kept.
+pub(crate) struct Launched {
+    pub(crate) running: Box<dyn Running>,
+    pub(crate) exited: BoxFuture<'static, Exit>,
+}
+
+struct Line {
+    peer: Peer,
+    closed: BoxFuture<'static, CloseCause>,
+}
+
+enum Input {
+    Ask(Ask),
+    Made(Result<Launched, Failure>),
+    Exited(Exit),
+    HungUp(CloseCause),
+    Due,
+}
+
+impl Actor {
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.next().await {
+                Input::Ask(Ask::End) => break,
+                input => self.take(input),
+            }
+            self.publish();
+        }
+        self.end().await;
+    }
+
+    /// Leaves nothing behind, however it was left.
+    async fn end(mut self) {
+        self.line_out.send_replace(None);
+        if let Some(line) = self.state.line.take() {
+            line.peer.close(CloseCause::unavailable("the host is gone"));
+        }
+        // A launch under way is dropped, and what it had started with it.
+        if let Child::Running { running, exited } = std::mem::take(&mut self.state.child) {
+            running.kill();
+            exited.await;
+        }
+        if let Some(launcher) = &self.launcher {
+            launcher.forget();
+        }
+        self.lifecycle = Lifecycle::new(self.lifecycle.mode());
+        self.state.due = None;
+        self.publish();
+    }
+
+    async fn next(&mut self) -> Input {
+        let Held {
+            child, line, due, ..
+        } = &mut self.state;
+        let due = *due;
+        tokio::select! {
+            biased;
+            cause = hung_up(line) => Input::HungUp(cause),
+            input = ended(child) => input,
+            () = self.gone.cancelled() => Input::Ask(Ask::End),
+            ask = self.mail.recv() => Input::Ask(ask.unwrap_or(Ask::End)),
+            () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => Input::Due,
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Ask(ask) => self.asked(ask),
+            Input::Made(Ok(launched)) => self.made(launched),
+            Input::Made(Err(failure)) => self.ended(failure, None),
+            Input::Exited(exit) => {
+                let provider = self.launcher.as_ref().map(Launcher::provider);
+                let failure = report::exit_failure(provider.unwrap_or_default(), &exit);
+                self.ended(failure, Some(&exit));
+            }
+            Input::HungUp(cause) => {
+                tracing::debug!(id = %self.id, %cause, "line closed");
+                self.state.line = None;
+                self.line_out.send_replace(None);
+                self.step(Event::HungUp);
+            }
+            Input::Due => {
+                self.state.due = None;
+                if let Phase::Launching { up } = self.lifecycle.phase() {
+                    let provider = self.launcher.as_ref().map(Launcher::provider);
+                    let provider = provider.unwrap_or_default();
+                    self.state.failure = Some(report::late(provider, up, &self.policy));
+                }
+                self.step(Event::Due);
+            }
+        }
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Start(accepted) => {
+                self.step(Event::Start);
+                let _ = accepted.send(());
+            }
+            Ask::Stop { cause, done } => {
+                self.state.close_with = Some(cause);
+                self.state.last_waiter += 1;
+                let waiter = self.state.last_waiter;
+                self.state.waiters.insert(waiter, done);
+                self.step(Event::Stop(waiter));
+            }
+            Ask::Knock(reply) => self.knock(reply),
+            Ask::Probed { line, alive, reply } => {
+                if !alive {
+                    line.close(CloseCause::failed(
+                        "no sign of life; another dial took its place",
+                    ));
+                }
+                let answer = if alive {
+                    Err(Refused::Occupied)
+                } else {
+                    Ok(())
+                };
+                let _ = reply.send(answer);
+            }
+            Ask::Attach { open, reply } => {
+                // A line that was found dead may still have to be seen off.
+                if self
+                    .state
+                    .line
+                    .as_ref()
+                    .is_some_and(|line| !line.peer.is_open())
+                {
+                    self.take(Input::HungUp(CloseCause::failed("replaced")));
+                    self.publish();
+                }
+                self.state.dialing = Some((open, reply));
+                self.step(Event::Dialed);
+            }
+            Ask::End => {}
+        }
+    }
+
+    fn knock(&mut self, reply: oneshot::Sender<Result<(), Refused>>) {
+        if !self.lifecycle.wants_a_line() {
+            let _ = reply.send(Err(Refused::Inactive));
+            return;
+        }
+        let Some(line) = &self.state.line else {
+            let _ = reply.send(Ok(()));
+            return;
+        };
+        let (peer, within) = (line.peer.clone(), self.policy.probe);
+        let to_self = self.to_self.clone();
+        self.tracker.spawn(async move {
+            let alive = peer.probe(within).await;
+            if let Some(to_self) = to_self.upgrade() {
+                let probed = Ask::Probed {
+                    line: peer,
+                    alive,
+                    reply,
+                };
+                let _ = to_self.send(probed).await;
+            }
+        });
+    }
+
+    fn made(&mut self, launched: Launched) {
+        let Launched { running, exited } = launched;
+        // It was told to go before it was there.
+        if let Phase::Halting { .. } = self.lifecycle.phase() {
+            running.stop();
+        }
+        self.state.child = Child::Running { running, exited };
+        self.step(Event::Launched);
+    }
+
+    fn ended(&mut self, failure: Failure, exit: Option<&Exit>) {
+        self.state.child = Child::None;
+        if let Some(launcher) = &self.launcher {
+            launcher.forget();
+        }
+        let ending = match exit {
+            Some(exit) if report::is_clean(exit) => Ending::Clean,
+            _ if failure.hopeless => Ending::Hopeless,
+            _ => Ending::Crash,
+        };
+        match (&mut self.state.failure, exit) {
+            // It was put down for a reason that is known; its last words belong to that.
+            (Some(known), Some(exit)) => known.details.last_lines.clone_from(&exit.tail),
+            (Some(_), None) => {}
+            (none, _) => *none = Some(failure),
+        }
+        self.step(Event::Exited(ending));
+    }
+
+    fn step(&mut self, event: Event) {
+        for act in self.lifecycle.on(event, &self.policy) {
+            self.perform(act);
+        }
+    }
+
+    fn perform(&mut self, act: Act) {
+        match act {
+            Act::Launch => {
+                self.state.failure = None;
+                self.state.close_with = None;
+                if let Some(launcher) = &self.launcher {
+                    let cancel = CancellationToken::new();
+                    let made = launcher.launch(cancel.clone());
+                    self.state.child = Child::Making { cancel, made };
+                }
+            }
+            Act::StopChild => match &self.state.child {
+                Child::None => {}
+                Child::Making { cancel, .. } => cancel.cancel(),
+                Child::Running { running, .. } => running.stop(),
+            },
+            Act::Open => self.open(),
+            Act::Refuse => {
+                if let Some((open, reply)) = self.state.dialing.take() {
+                    let refused = match self.lifecycle.phase() {
+                        Phase::Live => Refused::Occupied,
+                        _ => Refused::Inactive,
+                    };
+                    open(Err(CloseCause::unavailable(refused.to_string())));
+                    let _ = reply.send(Err(refused));
+                }
+            }
+            Act::Close => {
+                if let Some(line) = &self.state.line {
+                    let cause = self.state.close_with.clone();
+                    line.peer.close(cause.unwrap_or_else(CloseCause::closed));
+                    self.line_out.send_replace(None);
+                }
+            }
+            Act::Timer(after) => self.state.due = Some(Instant::now() + after),
+            Act::NoTimer => self.state.due = None,
+            Act::Answer(waiter) => {
+                // Told after the status is published, so that whoever is woken reads the truth.
+                self.publish();
+                if let Some(done) = self.state.waiters.remove(&waiter) {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn open(&mut self) {
+        let Some((open, reply)) = self.state.dialing.take() else {
+            return;
+        };
+        let Some(peer) = open(Ok(())) else { return };
+        let watched = peer.clone();
+        self.state.line = Some(Line {
+            peer: peer.clone(),
+            closed: Box::pin(async move { watched.closed().await }),
+        });
+        self.state.started_at = Some(SystemTime::now());
+        self.line_out.send_replace(Some(peer.clone()));
+        self.publish();
+        let _ = reply.send(Ok(peer));
+    }
+
+    fn publish(&self) {
+        let state = self.lifecycle.reported();
+        let failed = matches!(
+            state,
+            jackfield_wire::ReportedState::Restarting | jackfield_wire::ReportedState::Errored
+        );
+        let due = self
+            .state
+            .due
+            .filter(|_| self.lifecycle.phase() == Phase::Retrying);
+        let now = SystemTime::now();
+        self.board.publish(Status {
+            state,
+            since: now,
+            started_at: self.state.started_at,
+            error: self.state.failure.clone().filter(|_| failed),
+            restarts: self.lifecycle.restarts(),
+            next_attempt_at: due.map(|due| now + due.saturating_duration_since(Instant::now())),
+            pid: match &self.state.child {
+                Child::Running { running, .. } => running.pid(),
+                Child::None | Child::Making { .. } => None,
+            },
+        });
+    }
+}
+
+async fn hung_up(line: &mut Option<Line>) -> CloseCause {
+    match line {
+        Some(line) => line.closed.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(child: &mut Child) -> Input {
+    match child {
+        Child::None => std::future::pending().await,
+        Child::Making { made, .. } => Input::Made(made.as_mut().await),
+        Child::Running { exited, .. } => Input::Exited(exited.as_mut().await),
+    }
+}
