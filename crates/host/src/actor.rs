@@ -61,7 +61,7 @@ pub(crate) struct Actor {
     pub(crate) mail: mpsc::Receiver<Ask>,
     pub(crate) to_self: mpsc::WeakSender<Ask>,
     pub(crate) tracker: TaskTracker,
-    /// Cancelled when the host is gone.
+    /// Cancelled when the host is gone, and when this session is.
     pub(crate) gone: CancellationToken,
     pub(crate) state: Held,
 }
@@ -128,6 +128,7 @@ impl Actor {
 
     /// Leaves nothing behind, however it was left.
     async fn end(mut self) {
+        self.gone.cancel();
         self.line_out.send_replace(None);
         if let Some(line) = self.state.line.take() {
             line.peer.close(CloseCause::unavailable("the host is gone"));

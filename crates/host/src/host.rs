@@ -151,6 +151,8 @@ impl Host {
         let (mail, inbox) = mpsc::channel(MAILBOX);
         let (line_out, line) = watch::channel(None);
         let (events, queue) = mpsc::channel(inner.policy.event_queue.max(1));
+        let gone = inner.gone.child_token();
+        let deliver = events::deliver(id, queue, line.clone(), board.subscribe());
         let actor = Actor {
             id,
             lifecycle: Lifecycle::new(spec.mode()),
@@ -161,13 +163,14 @@ impl Host {
             mail: inbox,
             to_self: mail.downgrade(),
             tracker: inner.tracker.clone(),
-            gone: inner.gone.child_token(),
+            gone: gone.clone(),
             state: Held::default(),
         };
         inner.tracker.spawn(actor.run());
         inner
             .tracker
-            .spawn(events::deliver(id, queue, line.clone(), board.subscribe()));
+            // Handles of the session may outlive it, and with them the queue.
+            .spawn(gone.run_until_cancelled_owned(deliver));
         Ok(Session {
             shared: Arc::new(Shared {
                 spec,

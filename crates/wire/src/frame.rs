@@ -71,7 +71,7 @@ impl<'a> Frame<'a> {
             return Self::Malformed { id: None, fault };
         }
         match serde_json::from_str::<Fields<'a>>(text) {
-            Ok(fields) => Self::sort(fields),
+            Ok(fields) => Self::sort(&fields),
             Err(error) if error.is_data() => Self::Malformed {
                 id: rescue_id(text),
                 fault: Fault::new(Fault::INVALID_REQUEST, format!("invalid request: {error}")),
@@ -83,8 +83,8 @@ impl<'a> Frame<'a> {
         }
     }
 
-    fn sort(fields: Fields<'a>) -> Self {
-        let Fields {
+    fn sort(fields: &Fields<'a>) -> Self {
+        let &Fields {
             id,
             method,
             params,

@@ -3,9 +3,9 @@
 //! No I/O and no runtime: everything here is plain data with its checks. Both ends of a line use
 //! it, `jackfield` on the host's side and `jackfield-plugin` on the plugin's.
 //!
-//! Reading order: an installation has an [id](ids), a plugin says what it is in a [`Manifest`],
-//! both ends exchange [frames](frame) that carry [methods](method), a refusal is a [`Fault`], the
-//! end of a line has a [`CloseCause`], and what the host makes of all this is a [state](state).
+//! Reading order: an installation has an id ([`ids`]), a plugin says what it is in a [`Manifest`],
+//! both ends exchange frames ([`frame`]) that carry methods ([`method`]), a refusal is a [`Fault`], the
+//! end of a line has a [`CloseCause`], and what the host makes of all this is a state ([`state`]).
 
 pub mod ids;
 

@@ -152,6 +152,13 @@ impl Manifest {
         Self::check(bytes, format).into_result()
     }
 
+    /// The manifest as indented JSON with a line end, as it is put into a package.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string_pretty(self);
+        json.expect("strings, numbers and plain maps always serialize") + "\n"
+    }
+
     /// What keeps a valid manifest from being run by a host: it must have a command. A plugin that
     /// dials in needs none.
     #[must_use]

@@ -37,3 +37,6 @@ pub use model::{
     Access, Capability, ConfigurationField, ConfigurationSchema, FieldKind, Link, LlmProvider,
     Manifest, Tool, ToolAnnotations, ToolProvider, Toolset, Transport,
 };
+
+#[cfg(test)]
+mod tests;

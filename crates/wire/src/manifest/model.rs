@@ -58,10 +58,6 @@ pub enum Transport {
 }
 
 impl Transport {
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -293,10 +289,6 @@ pub struct Toolset {
     pub requires_workspace: Option<bool>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
 fn is_false(flag: &bool) -> bool {
     !*flag
 }

@@ -90,10 +90,11 @@ impl Walk {
     fn unknown_key(&mut self, object: &Object<'_>, key: &str, known: &[&'static str]) {
         let twin = known
             .iter()
+            .copied()
             .find(|known| hint::same_but_for_case(known, key));
         match (twin, hint::nearest(key, known)) {
             // Two readers of one document must not see two different plugins.
-            (Some(twin), _) if object.map.contains_key(*twin) => self.problem(
+            (Some(twin), _) if object.map.contains_key(twin) => self.problem(
                 object.at(key),
                 format!("differs from `{twin}` by case alone, and both are there"),
             ),

@@ -1,0 +1,158 @@
+//! The host that `run`, `external` and `demo` work with.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jackfield::wire::methods::{Config, GetConfig};
+use jackfield::{BuildError, Host, InstallationId, LoadError, Policy};
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+/// What the host is made with.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// A folder to keep; none for one that goes away at the end.
+    pub(crate) data: Option<PathBuf>,
+    /// Where plugins dial in; none for a free port of 127.0.0.1.
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) policy: Policy,
+    /// What `get_config` answers.
+    pub(crate) config: Map<String, Value>,
+}
+
+/// A host, and the folder that goes away after it.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) host: Host,
+    data: PathBuf,
+    // Behind the host: dropped after it.
+    _temporary: Option<TempDir>,
+}
+
+/// Why there is no host, or not this plugin in it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error("cannot make a temporary folder")]
+    Temporary(#[source] io::Error),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("cannot read or write {}", path.display())]
+    Names { path: PathBuf, source: io::Error },
+    #[error("{} is not what this command writes there", path.display())]
+    BadNames {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+}
+
+impl Setup {
+    /// Makes the host.
+    pub(crate) async fn build(self) -> Result<Bench, SetupError> {
+        let (data, temporary) = match self.data {
+            Some(data) => (data, None),
+            None => {
+                let temporary = tempfile::Builder::new()
+                    .prefix("jackfield-")
+                    .tempdir()
+                    .map_err(SetupError::Temporary)?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let config = self.config;
+        let mut host = Host::builder()
+            .data_folder(&data)
+            .policy(self.policy)
+            .method::<GetConfig>(
+                move |_, wanted: jackfield::wire::methods::GetConfigParams| {
+                    let mut config = config.clone();
+                    if !wanted.keys.is_empty() {
+                        config.retain(|key, _| wanted.keys.contains(key));
+                    }
+                    async move { Ok(Config { config }) }
+                },
+            );
+        if let Some(address) = self.listen {
+            host = host.listen(address);
+        }
+        Ok(Bench {
+            host: host.build().await?,
+            data,
+            _temporary: temporary,
+        })
+    }
+}
+
+impl Bench {
+    /// The installation of a plugin in this folder: the same whenever it runs here, so that it finds
+    /// its state again.
+    pub(crate) fn installation(&self, manifest_id: &str) -> Result<InstallationId, SetupError> {
+        let path = self.data.join("installations.json");
+        installation(&path, manifest_id)
+    }
+}
+
+fn installation(path: &Path, manifest_id: &str) -> Result<InstallationId, SetupError> {
+    let failed = |source| SetupError::Names {
+        path: path.to_owned(),
+        source,
+    };
+    let mut known: std::collections::BTreeMap<String, InstallationId> = match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| SetupError::BadNames {
+            path: path.to_owned(),
+            source,
+        })?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
+        Err(error) => return Err(failed(error)),
+    };
+    if let Some(id) = known.get(manifest_id) {
+        return Ok(*id);
+    }
+    let id = InstallationId::default();
+    known.insert(manifest_id.to_owned(), id);
+    let text = serde_json::to_string_pretty(&known)
+        .map_err(io::Error::from)
+        .map_err(failed)?;
+    fs::write(path, text + "\n").map_err(failed)?;
+    Ok(id)
+}
+
+/// Waits as `--timeout`, `--grace` and `--restarts` say.
+pub(crate) fn policy(timeout: Option<Duration>, grace: Duration, restarts: u32) -> Policy {
+    let mut policy = Policy {
+        stop_grace: grace,
+        restarts,
+        ..Policy::default()
+    };
+    if let Some(timeout) = timeout {
+        policy.dial_deadline = timeout;
+        policy.call_deadline = timeout;
+    }
+    policy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_finds_its_installation_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("installations.json");
+        let first = installation(&path, "hello").unwrap();
+        let other = installation(&path, "other").unwrap();
+        assert_ne!(first, other);
+        assert_eq!(installation(&path, "hello").unwrap(), first);
+        fs::write(&path, "[").unwrap();
+        assert!(matches!(
+            installation(&path, "hello"),
+            Err(SetupError::BadNames { .. })
+        ));
+    }
+}

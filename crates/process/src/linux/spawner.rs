@@ -1,0 +1,240 @@
+//! The one thread that forks.
+//!
+//! It lives as long as this process, so that no parent-death signal, which is bound to the *thread* that forked, can
+//! fire early; its stack and its thread-local storage are all that the init keeps of this process's memory; and it may
+//! block, which a tokio thread may not.
+
+#![expect(unsafe_code, reason = "forks this process of many threads")]
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+
+use super::init::{self, Message};
+use super::plan::{Ends, Plan};
+use super::sys;
+use crate::cgroup::Cgroup;
+use crate::command::{Command, Lease};
+use crate::error::SpawnError;
+use crate::lease::{LeaseFile, Process, Record};
+use crate::procfs;
+
+/// Spawns that wait for the thread.
+const QUEUE: usize = 64;
+
+/// What the init's part of the work needs, far below this in truth.
+const STACK: usize = 512 * 1024;
+
+/// An init that has been told to go.
+#[derive(Debug)]
+pub(crate) struct Born {
+    pub(crate) init: Init,
+    pub(crate) ends: Ends,
+    /// The file that is being executed.
+    pub(crate) file: PathBuf,
+    /// The folder it runs in.
+    pub(crate) folder: PathBuf,
+}
+
+/// The init as a child of this process. Dropped, it is reaped in the background, and its lease removed if it left
+/// nothing behind; its control socket must be closed by then.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pid: Pid,
+    held: OwnedFd,
+    reaped: bool,
+    pub(crate) lease: Option<LeaseFile>,
+    pub(crate) cgroup: Option<Cgroup>,
+}
+
+struct Request {
+    command: Command,
+    answer: oneshot::Sender<Result<Born, SpawnError>>,
+}
+
+/// The thread's queue, and the process it is a thread of: a fork of this process has none.
+static THREAD: Mutex<Option<(u32, mpsc::Sender<Request>)>> = Mutex::new(None);
+
+/// Makes an init for this command and tells it to go. Cancel safe: what nobody waits for any more is put down.
+pub(crate) async fn spawn(command: Command) -> Result<Born, SpawnError> {
+    let gone = || SpawnError::Init(io::Error::other("the thread that forks has ended"));
+    let (answer, answered) = oneshot::channel();
+    let queue = queue().map_err(SpawnError::Resources)?;
+    queue
+        .send(Request { command, answer })
+        .await
+        .map_err(|_| gone())?;
+    answered.await.map_err(|_| gone())?
+}
+
+impl Init {
+    /// Waits until it has ended. Cancel safe.
+    pub(crate) async fn ended(&self) -> io::Result<()> {
+        // SAFETY: the borrow keeps the descriptor open, and the same, for longer than this lives.
+        let held =
+            unsafe { AsyncFd::register_with_interest(self.held.as_fd(), Interest::READABLE) };
+        held.map_err(io::Error::from)?.readable().await.map(drop)
+    }
+
+    /// Kills the init, and with it the program; the rest of the tree is then to be swept.
+    pub(crate) fn kill(&self) {
+        // Fails only when it has ended.
+        let _ = pidfd_send_signal(&self.held, Signal::KILL);
+    }
+
+    /// Takes its exit status from the kernel. `false` when it has not ended yet.
+    pub(crate) fn reap(&mut self) -> bool {
+        // An error means that somebody else in this process waits for all children, or ignores SIGCHLD.
+        self.reaped =
+            self.reaped || !matches!(waitpid(Some(self.pid), WaitOptions::NOHANG), Ok(None));
+        self.reaped
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        if self.reap() {
+            return;
+        }
+        let (pid, lease, cgroup) = (self.pid, self.lease.take(), self.cgroup.take());
+        let wait = move || {
+            let ended = loop {
+                match waitpid(Some(pid), WaitOptions::empty()) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    result => break result,
+                }
+            };
+            // 0: it has seen to it that nothing is left. Else the lease is for the next sweep.
+            if let (Ok(Some((_, status))), Some(lease)) = (ended, lease)
+                && status.exit_status() == Some(0)
+            {
+                let _ = lease.remove();
+            }
+            drop(cgroup);
+        };
+        if let Err(error) = thread::Builder::new()
+            .name("jackfield-reap".to_owned())
+            .spawn(wait)
+        {
+            tracing::warn!(pid = pid.as_raw_nonzero(), %error, "an init is left unreaped");
+        }
+    }
+}
+
+fn queue() -> io::Result<mpsc::Sender<Request>> {
+    let mut thread = THREAD.lock().unwrap_or_else(PoisonError::into_inner);
+    let here = std::process::id();
+    if let Some((process, queue)) = &*thread
+        && *process == here
+        && !queue.is_closed()
+    {
+        return Ok(queue.clone());
+    }
+    let (queue, mut requests) = mpsc::channel::<Request>(QUEUE);
+    thread::Builder::new()
+        .name("jackfield-spawn".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            while let Some(Request { command, answer }) = requests.blocking_recv() {
+                if !answer.is_closed() {
+                    // When nobody takes it, dropping it ends it.
+                    drop(answer.send(bear(&command)));
+                }
+            }
+        })?;
+    *thread = Some((here, queue.clone()));
+    Ok(queue)
+}
+
+fn bear(command: &Command) -> Result<Born, SpawnError> {
+    if let Some(lease) = &command.lease {
+        lease
+            .check(command.env.values().map(|value| value.as_bytes()))
+            .map_err(SpawnError::Lease)?;
+    }
+    let group = if command.cgroup {
+        Cgroup::create()
+    } else {
+        None
+    };
+    let (cgroup, handles) = group.unzip();
+    let (plan, ends) = Plan::new(command, handles)?;
+    let mut init = fork(&plan).map_err(SpawnError::Resources)?;
+    init.cgroup = cgroup;
+    // From here on, whatever fails closes the control socket, and the init ends without having done anything.
+    if let Some(lease) = &command.lease {
+        init.lease = Some(write_lease(lease, &init).map_err(SpawnError::Lease)?);
+    }
+    // The init ends of everything close with the plan, or the outputs would never end.
+    let Plan {
+        file, folder, fds, ..
+    } = plan;
+    drop(fds);
+    rustix::io::write(&ends.control, &[Message::Go.byte()])
+        .map_err(|error| SpawnError::Init(error.into()))?;
+    let folder = PathBuf::from(OsString::from_vec(folder.into_bytes()));
+    Ok(Born {
+        init,
+        ends,
+        file,
+        folder,
+    })
+}
+
+fn fork(plan: &Plan) -> io::Result<Init> {
+    // No handler of this process may run in the child.
+    let mask = sys::block_signals();
+    // SAFETY: the child keeps to the rules of this module, and the plan is ready.
+    let pid = match unsafe { sys::fork() } {
+        0 => init::run(plan),
+        pid => pid,
+    };
+    sys::set_signal_mask(mask);
+    let pid = match i32::try_from(pid) {
+        Ok(pid @ 1..) => Pid::from_raw(pid).expect("a positive number"),
+        _ => return Err(io::Error::from_raw_os_error(pid.unsigned_abs() as i32)),
+    };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(held) => Ok(Init {
+            pid,
+            held,
+            reaped: false,
+            lease: None,
+            cgroup: None,
+        }),
+        Err(error) => {
+            // It waits for a word that will not come: the control socket is closed by the caller.
+            thread::spawn(move || waitpid(Some(pid), WaitOptions::empty()));
+            Err(error.into())
+        }
+    }
+}
+
+fn write_lease(lease: &Lease, init: &Init) -> io::Result<LeaseFile> {
+    let no_proc = || io::Error::new(io::ErrorKind::Unsupported, "a lease needs /proc");
+    let boot = procfs::boot_id().ok_or_else(no_proc)?;
+    let pid = init.pid.as_raw_nonzero().get().unsigned_abs();
+    let cgroup = init.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
+    let init = Process::of(pid).ok_or_else(no_proc)?;
+    LeaseFile::create(
+        lease,
+        Record {
+            boot,
+            init,
+            program: None,
+            cgroup,
+            mark: lease.mark.clone(),
+        },
+    )
+}

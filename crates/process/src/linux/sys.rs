@@ -1,0 +1,330 @@
+//! System calls and nothing else: no libc wrapper that might lock, allocate, or look at the thread it runs in.
+//!
+//! Everything here may be called in a process that was forked off one thread of many. Results are those of the
+//! kernel: negative means a negated errno.
+
+#![expect(
+    unsafe_code,
+    reason = "raw system calls; each wrapper states what it needs"
+)]
+
+use std::ffi::{c_char, c_int, c_long, c_void};
+use std::os::fd::RawFd;
+use std::ptr;
+
+/// The kernel's signal sets are 64 bits wide, whatever libc's type is.
+const SIGSET_SIZE: usize = 8;
+
+/// Wait results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// This child ended, with this status word as of `wait(2)`.
+    Ended(i32, i32),
+    /// There are children, none has ended.
+    None,
+    /// There are no children at all.
+    NoChild,
+}
+
+macro_rules! call {
+    ($number:expr $(, $arg:expr)*) => {{
+        // SAFETY: `syscall` itself is sound for any number; what the call does with its arguments is argued where
+        // pointers are passed.
+        let result = unsafe { libc::syscall($number $(, $arg as c_long)*) };
+        if result < 0 { -c_long::from(errno()) } else { result }
+    }};
+}
+
+fn errno() -> c_int {
+    // SAFETY: always a valid pointer to this thread's errno.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Where this thread's thread-local storage lies.
+pub(super) fn tls_address() -> usize {
+    // SAFETY: only asks for an address.
+    unsafe { libc::__errno_location() as usize }
+}
+
+/// Blocks every signal, those that libc keeps for itself too, and returns the mask as it was.
+pub(super) fn block_signals() -> u64 {
+    let (all, mut old) = (u64::MAX, 0_u64);
+    call!(
+        libc::SYS_rt_sigprocmask,
+        libc::SIG_SETMASK,
+        &raw const all,
+        &raw mut old,
+        SIGSET_SIZE
+    );
+    old
+}
+
+pub(super) fn set_signal_mask(mask: u64) {
+    call!(
+        libc::SYS_rt_sigprocmask,
+        libc::SIG_SETMASK,
+        &raw const mask,
+        ptr::null_mut::<u64>(),
+        SIGSET_SIZE
+    );
+}
+
+/// Every signal back to what it does by default: above all the ignored ones, which survive an `execve`.
+pub(super) fn reset_signal_handlers() {
+    // A `struct sigaction` of the kernel, all zero: SIG_DFL, no flags, no mask. Longer than any architecture's.
+    let default = [0_u64; 8];
+    for signal in 1..=64 {
+        call!(
+            libc::SYS_rt_sigaction,
+            signal,
+            default.as_ptr(),
+            ptr::null_mut::<u64>(),
+            SIGSET_SIZE
+        );
+    }
+}
+
+/// A plain fork of the calling thread, without the handlers that libraries register for libc's `fork`.
+///
+/// # Safety
+///
+/// The child must call nothing but what is in this module, on memory that was ready before.
+pub(super) unsafe fn fork() -> c_long {
+    #[cfg(not(target_arch = "s390x"))]
+    return call!(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+    #[cfg(target_arch = "s390x")]
+    return call!(libc::SYS_clone, 0, libc::SIGCHLD, 0, 0, 0);
+}
+
+/// The same, into a control group.
+///
+/// # Safety
+///
+/// As [`fork`].
+pub(super) unsafe fn fork_into(cgroup: RawFd) -> c_long {
+    // A `struct clone_args` of version 2: the flags first, then the signal for the end as the fifth, the group last.
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    let args: [u64; 11] = [
+        CLONE_INTO_CGROUP,
+        0,
+        0,
+        0,
+        libc::SIGCHLD as u64,
+        0,
+        0,
+        0,
+        0,
+        0,
+        cgroup as u64,
+    ];
+    call!(libc::SYS_clone3, args.as_ptr(), size_of_val(&args))
+}
+
+pub(super) fn exit(code: c_int) -> ! {
+    loop {
+        call!(libc::SYS_exit_group, code);
+    }
+}
+
+pub(super) fn getpid() -> i32 {
+    narrow(call!(libc::SYS_getpid))
+}
+
+pub(super) fn getppid() -> i32 {
+    narrow(call!(libc::SYS_getppid))
+}
+
+pub(super) fn getpgid(pid: i32) -> i32 {
+    narrow(call!(libc::SYS_getpgid, pid))
+}
+
+pub(super) fn setsid() -> c_long {
+    call!(libc::SYS_setsid)
+}
+
+/// A negative `pid` means a process group, as in `kill(2)`; 0 and -1 are refused, whoever computed them.
+pub(super) fn kill(pid: i32, signal: c_int) -> c_long {
+    if matches!(pid, 0 | -1) {
+        return -c_long::from(libc::EINVAL);
+    }
+    call!(libc::SYS_kill, pid, signal)
+}
+
+pub(super) fn become_subreaper() -> c_long {
+    call!(libc::SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+}
+
+/// `SIGKILL` for this process when the thread that forked it ends.
+pub(super) fn die_with_parent() -> c_long {
+    call!(
+        libc::SYS_prctl,
+        libc::PR_SET_PDEATHSIG,
+        libc::SIGKILL,
+        0,
+        0,
+        0
+    )
+}
+
+pub(super) fn set_name(name: &std::ffi::CStr) {
+    call!(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0);
+}
+
+pub(super) fn close(fd: RawFd) {
+    call!(libc::SYS_close, fd);
+}
+
+/// Closes all from `first` to `last`; fails where the kernel does not know the call (before 5.9).
+pub(super) fn close_range(first: u32, last: u32) -> c_long {
+    call!(libc::SYS_close_range, first, last, 0)
+}
+
+/// Makes `to` the same as `from`, open across an `execve`. They must differ.
+pub(super) fn dup_to(from: RawFd, to: RawFd) -> c_long {
+    call!(libc::SYS_dup3, from, to, 0)
+}
+
+pub(super) fn open(path: &std::ffi::CStr, flags: c_int) -> c_long {
+    call!(
+        libc::SYS_openat,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        flags | libc::O_CLOEXEC,
+        0
+    )
+}
+
+pub(super) fn read(fd: RawFd, buffer: &mut [u8]) -> c_long {
+    loop {
+        let result = call!(libc::SYS_read, fd, buffer.as_mut_ptr(), buffer.len());
+        if result != -c_long::from(libc::EINTR) {
+            return result;
+        }
+    }
+}
+
+pub(super) fn write(fd: RawFd, buffer: &[u8]) -> c_long {
+    call!(libc::SYS_write, fd, buffer.as_ptr(), buffer.len())
+}
+
+/// Directory entries in the kernel's format, see [`names`](super::dir::names).
+pub(super) fn getdents(fd: RawFd, buffer: &mut [u8]) -> c_long {
+    call!(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len())
+}
+
+pub(super) fn chdir(path: &std::ffi::CStr) -> c_long {
+    call!(libc::SYS_chdir, path.as_ptr())
+}
+
+/// A descriptor that is readable when a child has ended; `SIGCHLD` must be blocked. Does not block.
+pub(super) fn child_signals() -> c_long {
+    let mask = 1_u64 << (libc::SIGCHLD - 1);
+    call!(
+        libc::SYS_signalfd4,
+        -1,
+        &raw const mask,
+        SIGSET_SIZE,
+        libc::SFD_CLOEXEC | libc::SFD_NONBLOCK
+    )
+}
+
+/// Waits until one of the descriptors is readable or closed, for ever without `milliseconds`; which ones are.
+/// One that is negative is never ready.
+pub(super) fn poll<const N: usize>(fds: [RawFd; N], milliseconds: Option<u32>) -> [bool; N] {
+    let mut set = fds.map(|fd| libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    let time = milliseconds.map(|all| libc::timespec {
+        tv_sec: libc::time_t::from(all / 1000),
+        tv_nsec: c_long::from(all % 1000).wrapping_mul(1_000_000),
+    });
+    let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
+    call!(
+        libc::SYS_ppoll,
+        set.as_mut_ptr(),
+        N,
+        time,
+        ptr::null::<u64>(),
+        SIGSET_SIZE
+    );
+    set.map(|one| one.revents != 0)
+}
+
+/// Reaps one child that has ended: any, for -1.
+pub(super) fn reap(pid: i32) -> Waited {
+    let mut status: c_int = 0;
+    match call!(
+        libc::SYS_wait4,
+        pid,
+        &raw mut status,
+        libc::WNOHANG | libc::__WALL,
+        ptr::null_mut::<c_void>()
+    ) {
+        0 => Waited::None,
+        ended @ 1.. => Waited::Ended(narrow(ended), status),
+        _ => Waited::NoChild,
+    }
+}
+
+/// Whether a child has ended, without reaping it: its pid, and that of its group, stay reserved.
+pub(super) fn peek(pid: i32) -> Waited {
+    // SAFETY: a `siginfo_t` is plain numbers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    let result = call!(
+        libc::SYS_waitid,
+        libc::P_PID,
+        pid,
+        &raw mut info,
+        options,
+        ptr::null_mut::<c_void>()
+    );
+    if result < 0 {
+        return Waited::NoChild;
+    }
+    // SAFETY: `waitid` has filled in the fields of a child's end, or left them all zero.
+    let (ended, status) = unsafe { (info.si_pid(), info.si_status()) };
+    match (ended, info.si_code) {
+        (0, _) => Waited::None,
+        (_, libc::CLD_EXITED) => Waited::Ended(ended, (status & 0xff) << 8),
+        _ => Waited::Ended(ended, status & 0x7f),
+    }
+}
+
+/// Gives the pages of a mapping back; what is read there later is zero.
+///
+/// # Safety
+///
+/// Nothing in the range may be used any more.
+pub(super) unsafe fn forget(start: usize, length: usize) {
+    call!(libc::SYS_madvise, start, length, libc::MADV_DONTNEED);
+}
+
+/// Removes a mapping.
+///
+/// # Safety
+///
+/// Nothing in the range may be used any more.
+pub(super) unsafe fn unmap(start: usize, length: usize) {
+    call!(libc::SYS_munmap, start, length);
+}
+
+/// Replaces this process; returns only when that fails.
+///
+/// # Safety
+///
+/// Both arrays must end with a null pointer and hold pointers to C strings before it.
+pub(super) unsafe fn execve(
+    path: &std::ffi::CStr,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+) -> c_long {
+    call!(libc::SYS_execve, path.as_ptr(), argv, envp)
+}
+
+/// What the kernel returns where the value always fits.
+fn narrow(result: c_long) -> i32 {
+    result as i32
+}

@@ -1,0 +1,181 @@
+//! Reading the two outputs to their ends.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::line::{Cut, Line, Splitter, Stream, Tail};
+use crate::task;
+
+/// Lines that wait for the consumer; a line is at most 64 KiB.
+const QUEUE: usize = 128;
+
+/// How long a full queue holds the program up before anybody has asked for its lines.
+const UNTAKEN: Duration = Duration::from_secs(1);
+
+/// How long an output may stay open when nothing of the tree is left: somebody else has it then.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How much can still be in a pipe then: the largest that an unprivileged process may make it.
+const LARGEST_PIPE: usize = 1024 * 1024;
+
+const CHUNK: usize = 16 * 1024;
+
+/// Both readers of one child.
+pub(crate) struct Readers {
+    tail: Arc<Mutex<Tail>>,
+    gone: CancellationToken,
+    tasks: [JoinHandle<()>; 2],
+}
+
+/// The consumer's end, and what it cancels when it takes it.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) lines: mpsc::Receiver<Line>,
+    pub(crate) taken: CancellationToken,
+}
+
+impl Readers {
+    /// Begins to read the two pipes.
+    pub(crate) fn start(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<(Self, Output)> {
+        let stdout = pipe::Receiver::from_owned_fd(stdout)?;
+        let stderr = pipe::Receiver::from_owned_fd(stderr)?;
+        let (sender, lines) = mpsc::channel(QUEUE);
+        let sink = Sink {
+            lines: sender,
+            tail: Arc::default(),
+            taken: CancellationToken::new(),
+            gone: CancellationToken::new(),
+            born: Instant::now(),
+        };
+        let output = Output {
+            lines,
+            taken: sink.taken.clone(),
+        };
+        let readers = Self {
+            tail: Arc::clone(&sink.tail),
+            gone: sink.gone.clone(),
+            tasks: [
+                task::spawn(read(stdout, Stream::Stdout, sink.clone())),
+                task::spawn(read(stderr, Stream::Stderr, sink)),
+            ],
+        };
+        Ok((readers, output))
+    }
+
+    /// When nothing of the tree is left: waits until all lines have been handed on, or nobody takes them. The tail.
+    pub(crate) async fn finish(self) -> Vec<String> {
+        self.gone.cancel();
+        // Twice: a pipe that somebody else holds open, and then a consumer that does not read.
+        let _ = timeout(DRAIN * 2, async {
+            for task in self.tasks {
+                // Detached when the time is over: it ends with its consumer.
+                let _ = task.await;
+            }
+        })
+        .await;
+        self.tail
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .lines()
+    }
+}
+
+/// What the two readers share.
+#[derive(Debug, Clone)]
+struct Sink {
+    lines: mpsc::Sender<Line>,
+    tail: Arc<Mutex<Tail>>,
+    /// The consumer has taken its end.
+    taken: CancellationToken,
+    /// Nothing of the tree is left.
+    gone: CancellationToken,
+    born: Instant,
+}
+
+/// Reads until the pipe ends, or a while after the tree is gone.
+async fn read(pipe: pipe::Receiver, stream: Stream, sink: Sink) {
+    let mut splitter = Splitter::default();
+    let mut chunk = vec![0; CHUNK];
+    // Once the tree is gone: until when to wait, and how much has come since.
+    let (mut until, mut late) = (None, 0);
+    while let Some(count) = next(&pipe, &mut chunk, &sink.gone, &mut until).await {
+        let mut input = &chunk[..count];
+        while let Some(cut) = splitter.next(&mut input) {
+            sink.put(cut, stream).await;
+        }
+        if until.is_some() {
+            late += count;
+            if late > LARGEST_PIPE {
+                break;
+            }
+        }
+    }
+    drop(pipe);
+    if let Some(cut) = splitter.finish() {
+        sink.put(cut, stream).await;
+    }
+}
+
+/// The next bytes, and `None` at the end.
+async fn next(
+    pipe: &pipe::Receiver,
+    chunk: &mut [u8],
+    gone: &CancellationToken,
+    until: &mut Option<Instant>,
+) -> Option<usize> {
+    loop {
+        match pipe.try_read(chunk) {
+            Ok(0) => return None,
+            Ok(count) => return Some(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                tracing::warn!(%error, "an output of a process cannot be read any more");
+                return None;
+            }
+        }
+        match *until {
+            Some(until) => timeout_at(until, pipe.readable()).await.ok()?.ok()?,
+            None => tokio::select! {
+                ready = pipe.readable() => ready.ok()?,
+                () = gone.cancelled() => *until = Some(Instant::now() + DRAIN),
+            },
+        }
+    }
+}
+
+impl Sink {
+    async fn put(&self, cut: Cut, stream: Stream) {
+        if cut.first {
+            self.tail
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(&cut.text);
+        }
+        let line = Line {
+            at: SystemTime::now(),
+            stream,
+            text: cut.text,
+            partial: cut.partial,
+        };
+        let Err(mpsc::error::TrySendError::Full(line)) = self.lines.try_send(line) else {
+            return;
+        };
+        // Full. A consumer is waited for; one that has not shown up yet for a moment only.
+        if !self.taken.is_cancelled() {
+            let wait = timeout_at(self.born + UNTAKEN, self.taken.cancelled());
+            if wait.await.is_err() {
+                return;
+            }
+        }
+        // Fails when the consumer has dropped its end: then nobody wants it.
+        let _ = self.lines.send(line).await;
+    }
+}

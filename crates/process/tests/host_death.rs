@@ -1,0 +1,224 @@
+//! The host is killed, and nothing of any tree is left a second later.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics here has failed")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{Host, LONG, alive, all_ended, ended, exit, line, mark, python, sh, with_mark};
+use jackfield_process::{Command, Lease, sweep};
+
+/// How long anything may live on.
+const SOON: Duration = Duration::from_secs(1);
+
+fn command(scenario: &str, mark: &str) -> Command {
+    match scenario {
+        "plain" => sh(
+            mark,
+            "trap '' INT TERM HUP PIPE; echo ready; while :; do sleep 0.1; done",
+        ),
+        "setsid" => sh(
+            mark,
+            "setsid sh -c 'trap \"\" HUP INT TERM; echo ready; while :; do sleep 0.1; done' & sleep 1000",
+        ),
+        "daemon" => python(
+            mark,
+            "
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for s in (1, 2, 3, 13, 15): signal.signal(s, signal.SIG_IGN)
+        print('ready')
+        time.sleep(1000)
+    os._exit(0)
+time.sleep(1000)
+",
+        ),
+        "chain" => python(
+            mark,
+            "
+import os, time
+if os.fork() == 0:
+    for n in range(1 << 62):
+        os.setsid()
+        if os.fork(): os._exit(0)
+        if n == 20: print('ready')
+time.sleep(1000)
+",
+        ),
+        // Nothing in its environment, and not in the program's session.
+        "nameless" | "group" => sh(
+            mark,
+            "setsid env -i /bin/sh -c 'echo nameless $$; echo ready; exec sleep 1000' & wait",
+        )
+        .cgroup(scenario == "group"),
+        other => panic!("no scenario {other}"),
+    }
+}
+
+/// Not a test: the host of those below.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host() {
+    let Some((scenario, mark, folder)) = Host::scenario() else {
+        return;
+    };
+    let lease = Lease {
+        folder,
+        name: "plugin".to_owned(),
+        mark: mark.clone(),
+    };
+    let mut child = command(&scenario, &mark)
+        .lease(lease)
+        .spawn()
+        .await
+        .unwrap();
+    let mut output = child.take_output().unwrap();
+    if matches!(scenario.as_str(), "nameless" | "group") {
+        println!("nameless {}", line(&mut output, "nameless").await);
+    }
+    line(&mut output, "ready").await;
+    println!("child {}", child.pid());
+    println!("exit {:?}", exit(&child).await);
+}
+
+async fn start(scenario: &str, mark: &str, folder: &Path) -> (Host, u32) {
+    let mut host = Host::start("a_host", scenario, mark, folder, "");
+    let child = host.line("child").await.parse().unwrap();
+    (host, child)
+}
+
+async fn nothing_outlives_the_host(scenario: &str) {
+    let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
+    let (mut host, child) = start(scenario, &mark, folder.path()).await;
+    assert!(alive(child));
+    let host_pid = host.pid();
+    assert!(with_mark(&mark).iter().any(|pid| *pid != host_pid));
+    host.kill().await;
+    let left = tokio::task::spawn_blocking(move || all_ended(&mark, SOON))
+        .await
+        .unwrap();
+    assert_eq!(left, BTreeSet::new());
+    assert!(!alive(child));
+
+    // The lease is for whoever comes next; he finds nothing to kill.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let swept = sweep(folder.path()).unwrap();
+    assert_eq!(
+        (swept.killed.len(), swept.stale, swept.unreadable.len()),
+        (0, 1, 0),
+        "{swept:?}"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn no_plain_child_outlives_it() {
+    nothing_outlives_the_host("plain").await;
+}
+
+#[tokio::test]
+async fn no_grandchild_in_its_own_session_outlives_it() {
+    nothing_outlives_the_host("setsid").await;
+}
+
+#[tokio::test]
+async fn no_daemon_outlives_it() {
+    nothing_outlives_the_host("daemon").await;
+}
+
+#[tokio::test]
+async fn no_chain_of_forks_outlives_it() {
+    nothing_outlives_the_host("chain").await;
+}
+
+#[tokio::test]
+async fn what_a_dead_host_and_a_dead_init_leave_is_swept() {
+    let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
+    let (mut host, child) = start("setsid", &mark, folder.path()).await;
+    let init = common::parent(child);
+    // Neither of them can do anything any more. Stopped first, so that it cannot do anything about the init's end.
+    common::signal(host.pid(), rustix::process::Signal::STOP);
+    let before = with_mark(&mark);
+    common::kill(init);
+    host.kill().await;
+    assert!(ended(child, LONG), "the program dies with the init");
+    let (host, left): (u32, _) = (0, with_mark(&mark));
+    assert!(
+        !left.contains(&host) && !left.is_empty(),
+        "the grandchild lives: {before:?}"
+    );
+
+    let path = folder.path().to_owned();
+    let swept = tokio::task::spawn_blocking(move || sweep(&path))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        left.iter().all(|pid| swept.killed.contains(pid)),
+        "{left:?} {swept:?}"
+    );
+    assert_eq!(swept.left, []);
+    assert_eq!(with_mark(&mark), BTreeSet::new());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_interrupt_for_the_hosts_terminal_does_not_reach_the_child() {
+    let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
+    let mut host = Host::start("a_host", "setsid", &mark, folder.path(), "trap '' INT");
+    let child: u32 = host.line("child").await.parse().unwrap();
+    let group = rustix::process::Pid::from_raw(host.pid().try_into().unwrap()).unwrap();
+    rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+    let wait = tokio::task::spawn_blocking(move || ended(child, Duration::from_millis(300)));
+    assert!(!wait.await.unwrap(), "it has a session of its own");
+    host.kill().await;
+    tokio::task::spawn_blocking(move || all_ended(&mark, LONG))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn none_without_a_name_outlives_it() {
+    for scenario in ["nameless", "group"] {
+        let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
+        let mut host = Host::start("a_host", scenario, &mark, folder.path(), "");
+        let nameless: u32 = host.line("nameless").await.parse().unwrap();
+        host.line("child").await;
+        assert!(alive(nameless));
+        host.kill().await;
+        let wait = tokio::task::spawn_blocking(move || ended(nameless, SOON));
+        assert!(wait.await.unwrap(), "{scenario}");
+        tokio::task::spawn_blocking(move || all_ended(&mark, LONG))
+            .await
+            .unwrap();
+        assert_eq!(sweep(folder.path()).unwrap().killed, []);
+    }
+}
+
+#[tokio::test]
+async fn a_control_group_of_a_dead_host_and_a_dead_init_is_swept() {
+    let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
+    let mut host = Host::start("a_host", "group", &mark, folder.path(), "");
+    let nameless: u32 = host.line("nameless").await.parse().unwrap();
+    let child: u32 = host.line("child").await.parse().unwrap();
+    let lease = std::fs::read_dir(folder.path()).unwrap().next();
+    let lease = std::fs::read_to_string(lease.unwrap().unwrap().path()).unwrap();
+    let group = lease.lines().find_map(|line| line.strip_prefix("cgroup="));
+
+    common::signal(host.pid(), rustix::process::Signal::STOP);
+    common::kill(common::parent(child));
+    host.kill().await;
+    assert!(ended(child, LONG) && alive(nameless));
+    match group {
+        Some(group) => {
+            assert_eq!(sweep(folder.path()).unwrap().killed, [nameless]);
+            assert!(!alive(nameless) && !std::fs::exists(group).unwrap());
+        }
+        // No group can be made here; then it cannot be known to be ours.
+        None => common::kill(nameless),
+    }
+}

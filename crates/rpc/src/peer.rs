@@ -1,0 +1,272 @@
+//! The handle of a line.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jackfield_wire::{Client, CloseCause, Method, Xid, frame};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::call::{CallError, CallOptions};
+use crate::duplex::Duplex;
+use crate::line::{Line, Outgoing, Watched};
+use crate::methods::Methods;
+use crate::options::Options;
+use crate::{reader, v1, writer};
+
+/// JSON-RPC over a duplex. A cheap clone that only sends.
+///
+/// When the last clone is dropped the line is closed as by [`CloseCause::closed`]. The
+/// [`peer`](crate::Call::peer) of an inbound call, and clones of that, do not count.
+#[derive(Clone)]
+pub struct Peer {
+    line: Arc<Line>,
+    /// `None` in the peers that inbound calls get.
+    _handle: Option<Arc<Handle>>,
+}
+
+/// Ends the line when the last handle is gone.
+struct Handle(Arc<Line>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.end(&CloseCause::closed());
+    }
+}
+
+/// Takes back a call whose future was dropped or timed out.
+struct Forget<'a> {
+    line: &'a Line,
+    id: Xid,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.line.forget(self.id);
+    }
+}
+
+/// Starts JSON-RPC over a duplex. `methods` are what the other side may call, `context` is what
+/// their handlers are told about this line.
+///
+/// The tasks run on `tracker` and end with the line; so do all inbound calls.
+///
+/// # Panics
+/// Outside a Tokio runtime.
+pub fn open<C: Clone + Send + Sync + 'static>(
+    duplex: impl Duplex,
+    methods: Arc<Methods<C>>,
+    context: C,
+    options: Options,
+    tracker: &TaskTracker,
+) -> Peer {
+    let max_message = options.limits.max_in as u64;
+    let (line, queues) = Line::new(options);
+    let line = Arc::new(line);
+    line.note_v1(v1::HELLO, &v1::Hello { max_message });
+    let (sender, receiver) = duplex.split();
+    let writer = writer::run(sender, Watched(Arc::clone(&line)), queues);
+    line.tasks.spawn(tracker.track_future(writer));
+    let reader = reader::run(
+        receiver,
+        Watched(Arc::clone(&line)),
+        methods,
+        context,
+        tracker.clone(),
+    );
+    line.tasks.spawn(tracker.track_future(reader));
+    Peer {
+        _handle: Some(Arc::new(Handle(Arc::clone(&line)))),
+        line,
+    }
+}
+
+impl Peer {
+    pub(crate) fn for_call(line: &Arc<Line>) -> Self {
+        Self {
+            line: Arc::clone(line),
+            _handle: None,
+        }
+    }
+
+    /// Calls the other side, with the line's default deadline.
+    ///
+    /// When the future is dropped the call is forgotten, and where the other side speaks
+    /// `jackfield.v1` it is told to stop.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call<M: Method>(&self, params: &M::Params) -> Result<M::Output, CallError> {
+        self.call_with::<M>(params, CallOptions::default()).await
+    }
+
+    /// Calls the other side. As [`call`](Self::call), with options.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call_with<M: Method>(
+        &self,
+        params: &M::Params,
+        options: CallOptions,
+    ) -> Result<M::Output, CallError> {
+        let params = to_raw_value(params).map_err(CallError::Encode)?;
+        let answer = self.call_raw(M::NAME, Some(&params), options).await?;
+        M::decode(&answer).map_err(|source| CallError::BadAnswer {
+            method: M::NAME.to_owned(),
+            source,
+        })
+    }
+
+    /// Calls the other side with JSON and gets JSON. `params` of `None` or `null` are left out.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call_raw(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        options: CallOptions,
+    ) -> Result<Box<RawValue>, CallError> {
+        let line = &*self.line;
+        let id = Xid::new();
+        let text = frame::request(&id.to_string(), method, params);
+        let (size, limit) = (text.len(), line.max_out.load(Ordering::SeqCst));
+        if size > limit {
+            return Err(CallError::TooLarge { size, limit });
+        }
+        let mut answer = line
+            .pending()
+            .insert(id, options.progress)
+            .map_err(CallError::Closed)?;
+        let _forget = Forget { line, id };
+        let after = options.deadline.unwrap_or(line.options.default_deadline);
+        let outcome = timeout(after, async {
+            tokio::select! {
+                biased;
+                // The line may end while the call waits for its place.
+                outcome = &mut answer => return outcome,
+                place = line.place() => if let Some(place) = place {
+                    place.send(Outgoing::Call(id, text));
+                }
+            }
+            answer.await
+        });
+        match outcome.await {
+            Ok(Ok(outcome)) => outcome,
+            // Only the guard below takes an entry away unanswered.
+            Ok(Err(_)) => Err(CallError::Closed(
+                line.cause().unwrap_or_else(CloseCause::closed),
+            )),
+            Err(_) => Err(CallError::Deadline {
+                method: method.to_owned(),
+                after,
+            }),
+        }
+    }
+
+    /// Ends the line; only the first cause counts. Returns at once: what was answered is still
+    /// written and the other side is told the cause, within
+    /// [`close_grace`](Options::close_grace).
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers make a cause for this"
+    )]
+    pub fn close(&self, cause: CloseCause) {
+        self.line.end(&cause);
+    }
+
+    /// Why the line ended, as soon as it has. Many may wait; cancel safe.
+    pub async fn closed(&self) -> CloseCause {
+        let mut end = self.line.watch_end();
+        let ended = end.wait_for(Option::is_some).await;
+        ended
+            .ok()
+            .and_then(|cause| cause.clone())
+            .unwrap_or_else(CloseCause::closed)
+    }
+
+    /// Waits until nothing of an ended line is left: its socket is closed, its tasks have ended,
+    /// its inbound calls are dropped. Many may wait; cancel safe.
+    pub async fn finished(&self) {
+        self.line.tasks.wait().await;
+    }
+
+    /// Whether the line has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.line.over.is_cancelled()
+    }
+
+    /// The close code that the other side sent; `None` when the line ended in another way.
+    #[must_use]
+    pub fn close_code(&self) -> Option<u16> {
+        self.line.close_code()
+    }
+
+    /// Calls to the other side that wait for an answer.
+    #[must_use]
+    pub fn open_calls(&self) -> usize {
+        self.line.pending().len()
+    }
+
+    /// Calls of the other side that run here.
+    #[must_use]
+    pub fn inbound_calls(&self) -> usize {
+        self.line.inbound.running()
+    }
+
+    /// The largest message that may be sent now, in bytes.
+    #[must_use]
+    pub fn max_out(&self) -> usize {
+        self.line.max_out.load(Ordering::SeqCst)
+    }
+
+    /// Refuses further calls of the other side as busy, and waits for those that run. `false` when
+    /// some still run after that time. Their answers are queued before this returns, and
+    /// [`close`](Self::close) writes them first.
+    pub async fn drain(&self, within: Duration) -> bool {
+        self.line.inbound.drain(within).await
+    }
+
+    /// Whether anything at all arrives within this time, after asking for it. `false` at once when
+    /// the line ends.
+    pub async fn probe(&self, within: Duration) -> bool {
+        let mut heard = pin!(self.line.heard.notified());
+        heard.as_mut().enable();
+        self.line.ping.notify_one();
+        tokio::select! {
+            biased;
+            () = self.line.over.cancelled() => false,
+            heard = timeout(within, heard) => heard.is_ok(),
+        }
+    }
+
+    /// The program at the other end.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.line.options.client
+    }
+
+    pub(crate) fn report_progress(&self, id: &RawValue, value: &Value) {
+        if self.line.speaks_v1() {
+            let params = serde_json::json!({ "id": id, "value": value });
+            self.line
+                .try_queue(Outgoing::Note(v1::note(v1::PROGRESS, &params)));
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("ended", &self.line.cause())
+            .field("open_calls", &self.open_calls())
+            .field("inbound_calls", &self.inbound_calls())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,251 @@
+//! The task that reads: it sorts frames and never runs what they ask for.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jackfield_wire::{CloseCause, Fault, Frame, Xid, frame};
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
+
+use crate::call::CallError;
+use crate::duplex::{DuplexReceiver, Received};
+use crate::inbound::{Place, Turn, serve};
+use crate::line::{Line, Watched};
+use crate::methods::{Call, Methods};
+use crate::peer::Peer;
+use crate::pulse::{Beat, Pulse};
+use crate::v1;
+
+/// Ids are echoed; a longer one is refused.
+const MAX_ID: usize = 1024;
+/// Error messages quote what they refuse, but no more than this.
+const MAX_MESSAGE: usize = 1024;
+
+struct Reader<C> {
+    line: Arc<Line>,
+    methods: Arc<Methods<C>>,
+    context: C,
+    tracker: TaskTracker,
+    /// Whose turn it is, for methods whose calls are handled in order.
+    turns: HashMap<Arc<str>, Arc<Semaphore>>,
+}
+
+enum Event {
+    Over,
+    Received(Result<Received, CloseCause>),
+    Beat,
+}
+
+/// Reads until the line ends, then until the other side has hung up.
+pub(crate) async fn run<C: Clone + Send + Sync + 'static>(
+    mut receiver: impl DuplexReceiver,
+    watched: Watched,
+    methods: Arc<Methods<C>>,
+    context: C,
+    tracker: TaskTracker,
+) {
+    let line = Arc::clone(&watched.0);
+    let mut reader = Reader {
+        line: Arc::clone(&line),
+        methods,
+        context,
+        tracker,
+        turns: HashMap::new(),
+    };
+    reader.read(&mut receiver).await;
+    if !line.is_dead() {
+        // Without reading on, the other side's last words would reset the connection and take
+        // ours with them.
+        let _ = timeout(line.options.close_grace, receiver.drain()).await;
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static> Reader<C> {
+    async fn read(&mut self, receiver: &mut impl DuplexReceiver) {
+        let line = Arc::clone(&self.line);
+        let mut pulse = line
+            .options
+            .heartbeat
+            .map(|heartbeat| Pulse::new(heartbeat, Instant::now()));
+        let mut timer = pin!(sleep_until(
+            pulse.as_ref().map_or_else(Instant::now, Pulse::due)
+        ));
+        let mut over = pin!(line.over.cancelled());
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = &mut over => Event::Over,
+                received = receiver.recv() => Event::Received(received),
+                () = &mut timer, if pulse.is_some() => Event::Beat,
+            };
+            match event {
+                Event::Over => return,
+                Event::Received(Err(cause)) => {
+                    if let Some(code) = receiver.close_code() {
+                        line.set_close_code(code);
+                    }
+                    return line.end(&cause);
+                }
+                Event::Received(Ok(received)) => {
+                    if let Some(pulse) = &mut pulse {
+                        pulse.heard(Instant::now());
+                    }
+                    line.heard.notify_waiters();
+                    if let Received::Text(text) = received
+                        && let Err(cause) = self.on_text(&text).await
+                    {
+                        return line.end_dead(&cause);
+                    }
+                }
+                Event::Beat => {
+                    let Some(pulse) = &mut pulse else { continue };
+                    match pulse.beat(Instant::now()) {
+                        Beat::Rest => {}
+                        Beat::Ask => line.ping.notify_one(),
+                        Beat::Dead => return line.end_dead(&silent(&line)),
+                    }
+                    timer.as_mut().reset(pulse.due());
+                }
+            }
+        }
+    }
+
+    async fn on_text(&mut self, text: &str) -> Result<(), CloseCause> {
+        let (size, limit) = (text.len(), self.line.options.limits.max_in);
+        match Frame::parse(text) {
+            Frame::Request { id, .. } if size > limit => {
+                let message = format!("a message of {size} bytes; at most {limit} are taken");
+                self.refuse(id, Fault::new(Fault::INVALID_REQUEST, message))
+                    .await
+            }
+            Frame::Request { id, method, params } => self.on_request(id, method, params).await,
+            Frame::Response { id, .. } if size > limit => {
+                self.settle(id, Err(CallError::AnswerTooLarge { size, limit }));
+                Ok(())
+            }
+            Frame::Response { id, outcome } => {
+                let outcome = outcome.map(ToOwned::to_owned).map_err(CallError::Refused);
+                self.settle(id, outcome);
+                Ok(())
+            }
+            Frame::Malformed { id, fault } => self.refuse(id.as_deref(), fault).await,
+        }
+    }
+
+    async fn on_request(
+        &mut self,
+        id: Option<&RawValue>,
+        method: Cow<'_, str>,
+        params: Option<&RawValue>,
+    ) -> Result<(), CloseCause> {
+        if self.line.speaks_v1() && id.is_none() && method.starts_with("$/") {
+            self.on_note(&method, params);
+            return Ok(());
+        }
+        if id.is_some_and(|id| id.get().len() > MAX_ID) {
+            // Cannot be echoed, so it is not begun either.
+            return self
+                .refuse(id, Fault::new(Fault::INVALID_REQUEST, ""))
+                .await;
+        }
+        let Some(found) = self.methods.find(&method) else {
+            let fault = Fault::method_not_found(&cut(&method));
+            return self.refuse(id, fault).await;
+        };
+        let place = match Place::take(&self.line) {
+            Ok(place) => place,
+            Err(fault) => return self.refuse(id, fault).await,
+        };
+        let turn = if found.in_order {
+            let name = Arc::clone(&found.name);
+            let turns = self.turns.entry(name);
+            Some(Turn::take(turns.or_insert_with(|| Arc::new(Semaphore::new(1)))).await)
+        } else {
+            None
+        };
+        let call = Call {
+            context: self.context.clone(),
+            method: found.name,
+            peer: Peer::for_call(&self.line),
+            cancelled: self.line.over.child_token(),
+            id: id.map(|id| Arc::from(id.to_owned())),
+        };
+        let params = params.map(ToOwned::to_owned);
+        let serving = serve(place, turn, found.handler, call, params);
+        self.line.tasks.spawn(self.tracker.track_future(serving));
+        Ok(())
+    }
+
+    fn on_note(&self, method: &str, params: Option<&RawValue>) {
+        let params = params.map_or("null", RawValue::get);
+        match method {
+            v1::HELLO => {
+                if let Ok(hello) = serde_json::from_str::<v1::Hello>(params) {
+                    let theirs = usize::try_from(hello.max_message).unwrap_or(usize::MAX);
+                    self.line
+                        .max_out
+                        .store(theirs.min(v1::MAX_MESSAGE), Ordering::SeqCst);
+                }
+            }
+            v1::CANCEL => {
+                if let Ok(cancel) = serde_json::from_str::<v1::Cancel<'_>>(params) {
+                    self.line.inbound.cancel(cancel.id);
+                }
+            }
+            v1::PROGRESS => {
+                if let Ok(progress) = serde_json::from_str::<v1::Progress<'_>>(params)
+                    && let Some(id) = our_id(Some(progress.id))
+                {
+                    self.line.pending().progress(id, progress.value);
+                }
+            }
+            // Never answered, so that more of them can be invented.
+            _ => tracing::debug!(method = %cut(method), "an unknown notification"),
+        }
+    }
+
+    fn settle(&self, id: Option<&RawValue>, outcome: Result<Box<RawValue>, CallError>) {
+        let known = our_id(id).is_some_and(|id| self.line.pending().settle(id, outcome));
+        if !known {
+            // Late, or never asked for. Answering it would start an endless exchange of errors.
+            let id = id.map(|id| cut(id.get()).into_owned());
+            tracing::debug!(id, "an answer that nobody waits for");
+        }
+    }
+
+    async fn refuse(&self, id: Option<&RawValue>, mut fault: Fault) -> Result<(), CloseCause> {
+        let long = id.map(|id| id.get().len()).filter(|len| *len > MAX_ID);
+        let id = id.filter(|_| long.is_none());
+        if let Some(len) = long {
+            fault.message = format!("an id of {len} bytes; at most {MAX_ID} are taken");
+        }
+        if fault.message.len() > MAX_MESSAGE {
+            fault.message = cut(&fault.message).into_owned();
+        }
+        self.line.reply(frame::response(id, Err(&fault))).await
+    }
+}
+
+fn our_id(id: Option<&RawValue>) -> Option<Xid> {
+    id?.get().strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+}
+
+fn silent(line: &Line) -> CloseCause {
+    let seconds = line
+        .options
+        .heartbeat
+        .map_or(0.0, |heartbeat| heartbeat.dead_after.as_secs_f64());
+    CloseCause::failed(format!("no sign of life for {seconds} s"))
+}
+
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_MESSAGE {
+        return text.into();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(MAX_MESSAGE)]).into()
+}

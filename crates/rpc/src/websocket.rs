@@ -1,0 +1,276 @@
+//! A WebSocket as a duplex, at either end.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use jackfield_wire::CloseCause;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
+use crate::options::Limits;
+
+/// Larger messages are written in pieces of this size, so that pings pass between them and the
+/// write buffer stays small. Smaller ones are one frame, as the original contract has it.
+const PIECE: usize = 1 << 20;
+/// Bytes in the write buffer that start a write without a flush.
+const WRITE_BUFFER: usize = 128 << 10;
+
+/// A WebSocket after its handshake. Text frames are messages; binary ones are skipped.
+pub struct WebSocket<S> {
+    stream: WebSocketStream<S>,
+}
+
+/// The half of a [`WebSocket`] that writes.
+#[expect(missing_debug_implementations, reason = "its stream need not have one")]
+pub struct WebSocketSender<S> {
+    shared: Arc<Shared<S>>,
+}
+
+/// The half of a [`WebSocket`] that reads.
+#[expect(missing_debug_implementations, reason = "its stream need not have one")]
+pub struct WebSocketReceiver<S> {
+    shared: Arc<Shared<S>>,
+    close_code: Option<u16>,
+}
+
+struct Shared<S> {
+    /// Locked for one poll at a time, never across a wait. Reads and writes register wakers of
+    /// their own.
+    stream: Mutex<WebSocketStream<S>>,
+    /// The close code for what the other side did against the protocol; 0 for nothing.
+    offence: AtomicU16,
+}
+
+/// How tungstenite is set up: small read buffers (it fills the whole buffer with zeros for every
+/// read), bounded write buffers, and the hard limit for messages.
+#[must_use]
+pub fn websocket_config(limits: &Limits) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(16 << 10)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(WRITE_BUFFER + 2 * PIECE)
+        .max_message_size(Some(limits.hard_max_in))
+        .max_frame_size(Some(limits.hard_max_in))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
+    /// The server's end, on a connection that was upgraded already. Default [`Limits`].
+    pub async fn server(stream: S) -> Self {
+        Self::server_with(stream, &Limits::default()).await
+    }
+
+    /// The server's end, on a connection that was upgraded already.
+    pub async fn server_with(stream: S, limits: &Limits) -> Self {
+        let config = Some(websocket_config(limits));
+        Self::from_stream(WebSocketStream::from_raw_socket(stream, Role::Server, config).await)
+    }
+
+    pub(crate) async fn client(stream: S, already_read: Vec<u8>, limits: &Limits) -> Self {
+        let config = Some(websocket_config(limits));
+        Self::from_stream(
+            WebSocketStream::from_partially_read(stream, already_read, Role::Client, config).await,
+        )
+    }
+
+    /// Either end, set up by the caller; see [`websocket_config`].
+    #[must_use]
+    pub fn from_stream(stream: WebSocketStream<S>) -> Self {
+        Self { stream }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Duplex for WebSocket<S> {
+    type Sender = WebSocketSender<S>;
+    type Receiver = WebSocketReceiver<S>;
+
+    fn split(self) -> (WebSocketSender<S>, WebSocketReceiver<S>) {
+        let shared = Arc::new(Shared {
+            stream: Mutex::new(self.stream),
+            offence: AtomicU16::new(0),
+        });
+        let sender = WebSocketSender {
+            shared: Arc::clone(&shared),
+        };
+        let receiver = WebSocketReceiver {
+            shared,
+            close_code: None,
+        };
+        (sender, receiver)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
+    fn with<R>(&self, f: impl FnOnce(&mut WebSocketStream<S>) -> R) -> R {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        f(&mut stream)
+    }
+
+    fn offended(&self) -> Option<u16> {
+        Some(self.offence.load(Ordering::SeqCst)).filter(|code| *code != 0)
+    }
+
+    fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 8192];
+        loop {
+            let mut buffer = ReadBuf::new(&mut space);
+            let read = ready!(self.with(|s| Pin::new(s.get_mut()).poll_read(cx, &mut buffer)));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketSender<S> {
+    async fn put(&mut self, message: Message) -> Result<(), CloseCause> {
+        let shared = &*self.shared;
+        let ready = || poll_fn(|cx| shared.with(|s| Pin::new(s).poll_ready(cx)));
+        ready().await.map_err(|error| cause_of(&error))?;
+        match shared.with(|s| Pin::new(s).start_send(message)) {
+            // Pongs for a peer that reads too slowly filled the rest of the buffer.
+            Err(Error::WriteBufferFull(message)) => {
+                self.flush().await?;
+                self.shared
+                    .with(|s| Pin::new(s).start_send(*message))
+                    .map_err(|error| cause_of(&error))
+            }
+            sent => sent.map_err(|error| cause_of(&error)),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSocketSender<S> {
+    async fn send(&mut self, message: String) -> Result<(), CloseCause> {
+        if message.len() <= PIECE {
+            return self.put(Message::text(message)).await;
+        }
+        let mut rest = Bytes::from(message);
+        let mut opcode = Data::Text;
+        while !rest.is_empty() {
+            let piece = rest.split_to(PIECE.min(rest.len()));
+            let frame = Frame::message(piece, OpCode::Data(opcode), rest.is_empty());
+            self.put(Message::Frame(frame)).await?;
+            opcode = Data::Continue;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), CloseCause> {
+        poll_fn(|cx| self.shared.with(|s| Pin::new(s).poll_flush(cx)))
+            .await
+            .map_err(|error| cause_of(&error))
+    }
+
+    async fn ping(&mut self) -> Result<(), CloseCause> {
+        self.put(Message::Ping(Bytes::new())).await?;
+        self.flush().await
+    }
+
+    async fn close(&mut self, cause: &CloseCause) {
+        let offence = self.shared.offended();
+        let frame = CloseFrame {
+            code: CloseCode::from(offence.unwrap_or_else(|| cause.code())),
+            reason: cause.wire_reason().into(),
+        };
+        // Fails when the other side closed first; then its close frame is being answered, and
+        // flushing is all there is to do.
+        let _ = self.put(Message::Close(Some(frame))).await;
+        let flushed = self.flush().await;
+        if offence.is_some() && flushed.is_ok() {
+            // No close handshake will come of it: what was sent against the protocol cannot be
+            // read past. The end of the stream has the other side hang up.
+            let _ = poll_fn(|cx| {
+                self.shared
+                    .with(|s| Pin::new(s.get_mut()).poll_shutdown(cx))
+            })
+            .await;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexReceiver for WebSocketReceiver<S> {
+    async fn recv(&mut self) -> Result<Received, CloseCause> {
+        match poll_fn(|cx| self.shared.with(|s| Pin::new(s).poll_next(cx))).await {
+            Some(Ok(Message::Text(text))) => Ok(Received::Text(text)),
+            Some(Ok(Message::Close(frame))) => {
+                let (code, reason) = match &frame {
+                    Some(frame) => (u16::from(frame.code), frame.reason.as_str()),
+                    // RFC 6455, 7.1.5: no code was sent.
+                    None => (1005, ""),
+                };
+                self.close_code = Some(code);
+                Err(CloseCause::from_code(code, reason))
+            }
+            Some(Ok(
+                Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_),
+            )) => Ok(Received::Alive),
+            Some(Err(error)) => {
+                if let Some(code) = offence(&error) {
+                    self.shared.offence.store(code, Ordering::SeqCst);
+                }
+                Err(cause_of(&error))
+            }
+            None => Err(CloseCause::closed()),
+        }
+    }
+
+    async fn drain(&mut self) {
+        while poll_fn(|cx| self.shared.with(|s| Pin::new(s).poll_next(cx)))
+            .await
+            .is_some_and(|received| received.is_ok())
+        {}
+        if self.shared.offended().is_some() {
+            poll_fn(|cx| self.shared.poll_discard(cx)).await;
+        }
+    }
+
+    fn close_code(&self) -> Option<u16> {
+        self.close_code
+    }
+}
+
+/// The close code (RFC 6455, 7.4.1) for what the other side did against the protocol.
+fn offence(error: &Error) -> Option<u16> {
+    match error {
+        Error::Capacity(_) => Some(1009),
+        Error::Utf8(_) => Some(1007),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some(1002),
+        _ => None,
+    }
+}
+
+fn cause_of(error: &Error) -> CloseCause {
+    CloseCause::failed(match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => return CloseCause::closed(),
+        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            format!("a message of {size} bytes; at most {max_size} are read")
+        }
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            "the connection ended without a close frame".to_owned()
+        }
+        Error::Protocol(error) => format!("against the WebSocket protocol: {error}"),
+        Error::Utf8(_) => "a text frame that is not UTF-8".to_owned(),
+        Error::Io(error) => format!("the connection was lost: {error}"),
+        Error::WriteBufferFull(_) => "does not read what it is sent".to_owned(),
+        error => error.to_string(),
+    })
+}
+
+impl<S> fmt::Debug for WebSocket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! The task that writes. It writes what is queued and flushes once.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_wire::CloseCause;
+use tokio::time::sleep;
+
+use crate::duplex::DuplexSender;
+use crate::line::{Line, Outgoing, Queues, Watched};
+
+/// Messages between two flushes, at most.
+const BATCH: usize = 64;
+/// When writing fails, the reader may still find the reason that the other side gave.
+const READER_KNOWS_BETTER: Duration = Duration::from_secs(1);
+
+enum Event {
+    Over,
+    Write(Outgoing),
+    Ping,
+}
+
+/// How writing ended.
+enum Left {
+    /// The line is over and nothing is half written.
+    Tidy,
+    /// The line is over, and the other side did not take what was being written.
+    Stuck,
+    /// The transport failed.
+    Failed(CloseCause),
+}
+
+/// Writes until the line ends, then tells the other side why.
+pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched, mut queues: Queues) {
+    let line = Arc::clone(&watched.0);
+    let mut grace = pin!(async {
+        line.over.cancelled().await;
+        if !line.is_dead() {
+            sleep(line.options.close_grace).await;
+        }
+    });
+    let left = write(&mut sender, &line, &mut queues, grace.as_mut()).await;
+    match &left {
+        Left::Tidy => {}
+        // Its time is over, and a close frame would wait behind what is stuck.
+        Left::Stuck => return,
+        Left::Failed(cause) => tokio::select! {
+            () = line.over.cancelled() => {}
+            () = sleep(READER_KNOWS_BETTER) => line.end_dead(cause),
+        },
+    }
+    let cause = line.cause().unwrap_or_else(CloseCause::closed);
+    tokio::select! {
+        biased;
+        () = async {
+            if matches!(left, Left::Tidy) && line.close_code().is_none() {
+                answers(&mut sender, &mut queues).await;
+            }
+            sender.close(&cause).await;
+        } => {}
+        () = grace => {}
+    }
+}
+
+async fn write<S: DuplexSender>(
+    sender: &mut S,
+    line: &Line,
+    queues: &mut Queues,
+    mut grace: Pin<&mut impl Future<Output = ()>>,
+) -> Left {
+    let mut over = pin!(line.over.cancelled());
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = &mut over => Event::Over,
+            Some(message) = queues.replies.recv() => Event::Write(message),
+            () = line.ping.notified() => Event::Ping,
+            Some(message) = queues.queue.recv() => Event::Write(message),
+        };
+        let writing = async {
+            match event {
+                Event::Over => None,
+                Event::Write(message) => Some(batch(sender, line, queues, message).await),
+                Event::Ping => Some(sender.ping().await),
+            }
+        };
+        tokio::select! {
+            biased;
+            written = writing => match written {
+                Some(Ok(())) => {}
+                Some(Err(cause)) => return Left::Failed(cause),
+                None => return Left::Tidy,
+            },
+            () = &mut grace => return Left::Stuck,
+        }
+    }
+}
+
+async fn batch<S: DuplexSender>(
+    sender: &mut S,
+    line: &Line,
+    queues: &mut Queues,
+    first: Outgoing,
+) -> Result<(), CloseCause> {
+    let mut next = Some(first);
+    for left in (0..BATCH).rev() {
+        match next.take() {
+            Some(Outgoing::Call(id, text)) => {
+                // Nobody waits for it any more: better not done at all.
+                if line.pending().mark_sent(id) {
+                    sender.send(text).await?;
+                }
+            }
+            Some(Outgoing::Answer(text) | Outgoing::Note(text)) => sender.send(text).await?,
+            None => break,
+        }
+        if left > 0 {
+            next = queues.try_next();
+        }
+    }
+    sender.flush().await
+}
+
+/// Writes the answers that were queued when the line ended.
+async fn answers<S: DuplexSender>(sender: &mut S, queues: &mut Queues) {
+    while let Some(message) = queues.try_next() {
+        if let Outgoing::Answer(text) = message
+            && sender.send(text).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+impl Queues {
+    fn try_next(&mut self) -> Option<Outgoing> {
+        let reply = self.replies.try_recv();
+        reply.or_else(|_| self.queue.try_recv()).ok()
+    }
+}

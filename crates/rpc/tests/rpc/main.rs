@@ -1,0 +1,10 @@
+//! The whole of the crate from outside: in-memory lines, real sockets, foreign peers.
+#![expect(clippy::unwrap_used, reason = "tests may")]
+
+mod common;
+
+mod calls;
+mod frames;
+mod lines;
+mod tcp;
+mod v1;

@@ -1,0 +1,82 @@
+//! Packages for tests.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jackfield::package::{PackOptions, Package};
+use serde_json::{Value, json};
+
+/// A package of the program `rig`, made to misbehave.
+#[derive(Debug, Clone)]
+pub struct Rig {
+    args: Vec<String>,
+    extra: Value,
+}
+
+impl Rig {
+    /// A rig with these orders, see the program's `--help`.
+    #[must_use]
+    pub fn new(orders: &str) -> Self {
+        Self {
+            args: orders.split_whitespace().map(ToOwned::to_owned).collect(),
+            extra: json!({}),
+        }
+    }
+
+    /// More of the manifest.
+    #[must_use]
+    pub fn manifest(mut self, extra: Value) -> Self {
+        self.extra = extra;
+        self
+    }
+
+    /// The package. `program` is `env!("CARGO_BIN_EXE_rig")` of the test; it is run from where it
+    /// is, so that a hundred packages do not copy it a hundred times.
+    #[must_use]
+    pub fn package(self, program: &str) -> Arc<Package> {
+        let mut args = vec![
+            "-c".to_owned(),
+            r#"exec "$0" "$@""#.to_owned(),
+            program.to_owned(),
+        ];
+        args.extend(self.args);
+        let mut manifest = json!({
+            "id": "rig", "author": "testkit", "name": "Rig", "description": "", "version": "1.0.0",
+            "command": "sh", "args": args,
+        });
+        if let (Value::Object(manifest), Value::Object(extra)) = (&mut manifest, self.extra) {
+            manifest.extend(extra);
+        }
+        package(&manifest, &[])
+    }
+}
+
+/// A package of this manifest and these files, checked.
+///
+/// # Panics
+/// When it is not accepted.
+#[must_use]
+pub fn package(manifest: &Value, files: &[(&str, &[u8])]) -> Arc<Package> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write(
+        &folder.path().join("manifest.json"),
+        manifest.to_string().as_bytes(),
+    );
+    for (name, bytes) in files {
+        write(&folder.path().join(name), bytes);
+    }
+    let package = Package::from_folder(folder.path(), &PackOptions::default());
+    Arc::new(package.expect("the package is accepted"))
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).expect("a folder");
+    }
+    std::fs::write(path, bytes).expect("a file");
+    if bytes.starts_with(b"#!") {
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(path, executable).expect("a mode");
+    }
+}

@@ -1,0 +1,46 @@
+//! A message from the other side: sorted whatever it is, and answered so that it can be sorted again.
+#![no_main]
+
+use jackfield_wire::frame::{self, Frame};
+use libfuzzer_sys::fuzz_target;
+use serde_json::value::RawValue;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    match Frame::parse(text) {
+        Frame::Request { id, method, params } => {
+            let null = RawValue::from_string("null".to_owned()).expect("null is JSON");
+            answer(id, Ok(&null));
+            let again = frame::request("id", &method, params);
+            let Frame::Request { method: same, .. } = Frame::parse(&again) else {
+                panic!("a request became something else: {again}");
+            };
+            assert_eq!(same, method);
+        }
+        Frame::Response { id, outcome } => match outcome {
+            Ok(result) => answer(id, Ok(result)),
+            Err(fault) => answer(id, Err(&fault)),
+        },
+        Frame::Malformed { id, fault } => answer(id.as_deref(), Err(&fault)),
+    }
+});
+
+/// Writes an answer and holds what is read of it against what was written.
+fn answer(id: Option<&RawValue>, outcome: Result<&RawValue, &jackfield_wire::Fault>) {
+    let text = frame::response(id, outcome);
+    let Frame::Response {
+        id: same_id,
+        outcome: same,
+    } = Frame::parse(&text)
+    else {
+        panic!("a response became something else: {text}");
+    };
+    assert_eq!(same_id.map(RawValue::get), id.map(RawValue::get));
+    match (outcome, same) {
+        (Ok(result), Ok(same)) => assert_eq!(result.get(), same.get()),
+        (Err(fault), Err(same)) => assert_eq!(fault.code, same.code),
+        _ => panic!("an outcome turned: {text}"),
+    }
+}
