@@ -193,6 +193,8 @@ impl Actor {
         match ask {
             Ask::Start(accepted) => {
                 self.step(Event::Start);
+                // Whoever is told must not find the status of before.
+                self.publish();
                 let _ = accepted.send(());
             }
             Ask::Stop { cause, done } => {

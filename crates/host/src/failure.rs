@@ -11,7 +11,7 @@ pub struct Failure {
     /// One sentence: `exit status 42`.
     pub message: String,
     /// Everything that is known.
-    pub details: Details,
+    pub details: Box<Details>,
     /// Another attempt cannot mend it.
     #[serde(skip)]
     pub(crate) hopeless: bool,
@@ -61,7 +61,7 @@ impl Failure {
     pub fn new(provider: RuntimeProvider, stage: Stage, message: impl Into<String>) -> Self {
         let message = message.into();
         Self {
-            details: Details {
+            details: Box::new(Details {
                 runtime_provider: provider,
                 stage,
                 error: message.clone(),
@@ -69,7 +69,7 @@ impl Failure {
                 signal: None,
                 last_lines: Vec::new(),
                 hint: None,
-            },
+            }),
             message,
             hopeless: false,
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
+use rustix::net::{SendFlags, send};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
@@ -47,7 +48,8 @@ impl Control {
 
     /// Never blocks: the init reads at once; if it cannot, it is dead or stopped, and the time limits see to that.
     pub(crate) fn tell(&self, message: Message) {
-        let _ = self.socket.try_write(&[message.byte()]);
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let _ = send(&self.socket, &[message.byte()], flags);
     }
 }
 

@@ -107,6 +107,8 @@ async fn read(pipe: pipe::Receiver, stream: Stream, sink: Sink) {
     // Once the tree is gone: until when to wait, and how much has come since.
     let (mut until, mut late) = (None, 0);
     while let Some(count) = next(&pipe, &mut chunk, &sink.gone, &mut until).await {
+        // A pipe that is always full must not keep the others on this thread waiting.
+        tokio::task::coop::consume_budget().await;
         let mut input = &chunk[..count];
         while let Some(cut) = splitter.next(&mut input) {
             sink.put(cut, stream).await;

@@ -162,6 +162,22 @@ async fn output_whose_consumer_went_away_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_flood_that_nobody_wants_keeps_nobody_waiting() {
+    for taken in [false, true] {
+        let mut child = sh(&mark(), "exec yes").spawn().await.unwrap();
+        if taken {
+            drop(child.take_output());
+        }
+        // On this one thread, which the readers must leave now and then.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        child.stop();
+        assert_eq!(exit(&child).await.status, ExitStatus::Signal(2));
+    }
+}
+
+#[tokio::test]
 async fn a_consumer_that_does_not_read_slows_the_program_but_not_its_end() {
     let mark = mark();
     let mut child = python(&mark, FLOOD)

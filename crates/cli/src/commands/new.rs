@@ -144,8 +144,10 @@ fn make_folder(folder: &Path, force: bool) -> Result<(), NewError> {
         source,
     };
     match fs::read_dir(folder) {
-        Ok(entries) if !force && entries.count() > 0 => Err(NewError::NotEmpty(folder.to_owned())),
-        Ok(_) => Ok(()),
+        Ok(mut entries) => match entries.next() {
+            Some(_) if !force => Err(NewError::NotEmpty(folder.to_owned())),
+            _ => Ok(()),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(folder).map_err(failed)
         }

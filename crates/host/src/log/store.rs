@@ -196,7 +196,7 @@ mod tests {
             .map(|text| Line {
                 at: SystemTime::now(),
                 stream: jackfield_process::Stream::Stdout,
-                text: text.into_bytes().into(),
+                text: text.into_bytes(),
                 partial: false,
             })
             .collect()

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use rustix::net::{SendFlags, send};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
 };
@@ -181,7 +182,8 @@ fn bear(command: &Command) -> Result<Born, SpawnError> {
         file, folder, fds, ..
     } = plan;
     drop(fds);
-    rustix::io::write(&ends.control, &[Message::Go.byte()])
+    // Like all that is written to an init: no SIGPIPE for a host that did not ask for it.
+    send(&ends.control, &[Message::Go.byte()], SendFlags::NOSIGNAL)
         .map_err(|error| SpawnError::Init(error.into()))?;
     let folder = PathBuf::from(OsString::from_vec(folder.into_bytes()));
     Ok(Born {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use jackfield::{Ended, NotReady, Policy, ReportedState};
+use jackfield::{Ended, Failure, Policy, ReportedState};
 use jackfield_package::{Limits, OpenError, PackError, PackOptions, Package, pack};
 use serde_json::json;
 use tokio::time::Instant;
@@ -63,8 +63,8 @@ pub(crate) enum DemoError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Setup(#[from] SetupError),
-    #[error(transparent)]
-    NotReady(#[from] NotReady),
+    #[error("the plugin failed: {0}")]
+    Failed(Box<Failure>),
     #[error(transparent)]
     Ended(#[from] Ended),
     #[error("{what} took longer than {within:?}")]

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use jackfield::{ActiveState, CallOptions, ReportedState, Session, Spec};
+use jackfield::{ActiveState, CallOptions, Ended, ReportedState, Session, Spec, Status};
 use jackfield_package::Package;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::value::to_raw_value;
@@ -34,7 +34,7 @@ pub(super) async fn tell(
 
     let began = Instant::now();
     session.set_active_state(ActiveState::Active).await?;
-    within("becoming active", session.ready()).await??;
+    within("becoming active", active(&session)).await??;
     let first = pid(&session)?;
     let command = manifest.command.iter().chain(&manifest.args);
     let command = command.map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -69,7 +69,7 @@ pub(super) async fn tell(
         "jackfield run --help, of --restarts",
     );
 
-    within("coming back", session.ready()).await??;
+    within("coming back", active(&session)).await??;
     let second = pid(&session)?;
     let took = began.elapsed();
     let answer = greet(&session).await?;
@@ -111,6 +111,18 @@ async fn within<T>(what: &'static str, doing: impl Future<Output = T>) -> Result
     timeout(within, doing)
         .await
         .map_err(|_| DemoError::TooLong { what, within })
+}
+
+/// Waits until the plugin is active, or given up.
+async fn active(session: &Session) -> Result<(), DemoError> {
+    let mut status = session.status();
+    let settled =
+        |status: &Status| matches!(status.state, ReportedState::Active | ReportedState::Errored);
+    let failure = match status.wait_for(settled).await {
+        Ok(status) => status.error.clone(),
+        Err(_) => return Err(Ended.into()),
+    };
+    failure.map_or(Ok(()), |failure| Err(DemoError::Failed(Box::new(failure))))
 }
 
 fn pid(session: &Session) -> Result<u32, DemoError> {
