@@ -100,7 +100,7 @@ impl Host {
     }
 
     /// Makes the session of an installation; it is inactive. An id that is loaded already gives
-    /// the session that is there, also when two load it at once.
+    /// the session that is there, also when two load it at once. Counterpart: `Load`.
     ///
     /// # Errors
     /// When the host has no place for supervised plugins, or no folder for their logs.
@@ -184,7 +184,7 @@ impl Host {
     }
 
     /// Stops the plugin, closes its line and forgets the session. Its files, state and logs stay.
-    /// Unknown ids are fine.
+    /// Unknown ids are fine. Counterpart: `Unload`. Cancel safe: the stop goes on, the session stays.
     pub async fn unload(&self, id: InstallationId) {
         let Some(session) = self.session(id) else {
             return;
@@ -207,13 +207,13 @@ impl Host {
         }
     }
 
-    /// The session of an id, where it is loaded.
+    /// The session of an id, where it is loaded. Counterpart: `GetSession`.
     #[must_use]
     pub fn session(&self, id: InstallationId) -> Option<Session> {
         self.sessions_mut().get(&id).cloned()
     }
 
-    /// All sessions, oldest id first.
+    /// All sessions, oldest id first. Counterpart: `GetSessions`.
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
         self.sessions_mut().values().cloned().collect()

@@ -72,7 +72,7 @@ pub enum CallError {
 }
 
 impl Session {
-    /// The installation.
+    /// The installation. Counterpart: `ID`.
     #[must_use]
     pub fn id(&self) -> InstallationId {
         self.shared.spec.id
@@ -90,7 +90,7 @@ impl Session {
         self.shared.spec.manifest()
     }
 
-    /// Its process, where the host owns one.
+    /// Its process, where the host owns one. Counterpart: `Supervised`.
     #[must_use]
     pub fn supervised(&self) -> Option<Supervised> {
         (self.mode() == Mode::Supervised).then(|| Supervised {
@@ -116,7 +116,7 @@ impl Session {
     /// once that is accepted ([`Session::ready`] waits for the line). `Inactive` ends the process
     /// or closes the line; it returns once nothing is left, after the policy's grace at the
     /// latest. Both may be called in every state, any number of times. Cancel safe: what was
-    /// asked for happens all the same.
+    /// asked for happens all the same. Counterpart: `SetActiveState`.
     ///
     /// # Errors
     /// When the session has ended.

@@ -68,6 +68,7 @@ impl FromStr for RuntimeProvider {
     type Err = UnknownRuntimeProvider;
 
     /// Case and surrounding white space do not matter; empty means [`RuntimeProvider::Local`].
+    /// Counterpart: `ParseRuntimeProvider`.
     fn from_str(text: &str) -> Result<Self, UnknownRuntimeProvider> {
         match text.trim().to_lowercase().as_str() {
             "" | "local" => Ok(Self::Local),
