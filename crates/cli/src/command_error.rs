@@ -170,19 +170,24 @@ impl From<NotConsumed> for CommandError {
 
 impl From<SourceError> for CommandError {
     fn from(error: SourceError) -> Self {
-        let hint = match &error {
-            SourceError::Missing(_) => Some(
-                "give a package (.zip) or the folder of a plugin; `jackfield new hello --lang python` writes one",
-            ),
-            SourceError::IsManifest(_) => Some(
-                "give the folder that it is in; to let a program dial in that you start yourself: `jackfield external <manifest>`",
-            ),
-            SourceError::Open(OpenError::Rejected(rejected)) => rejected_hint(rejected),
-            SourceError::Pack(error) => pack_hint(error),
-            SourceError::Open(_) => None,
-        };
+        let hint = source_hint(&error);
         let new = Self::new(Exit::Refused, error);
         hint.into_iter().fold(new, Self::hint)
+    }
+}
+
+/// What to do about a package or folder that is none.
+pub(crate) fn source_hint(error: &SourceError) -> Option<&'static str> {
+    match error {
+        SourceError::Missing(_) => Some(
+            "give a package (.zip) or the folder of a plugin; `jackfield new hello --lang python` writes one",
+        ),
+        SourceError::IsManifest(_) => Some(
+            "give the folder that it is in; to let a program dial in that you start yourself: `jackfield external <manifest>`",
+        ),
+        SourceError::Open(OpenError::Rejected(rejected)) => rejected_hint(rejected),
+        SourceError::Pack(error) => pack_hint(error),
+        SourceError::Open(_) => None,
     }
 }
 

@@ -18,11 +18,11 @@ fn command(scenario: &str, mark: &str) -> Command {
     match scenario {
         "plain" => sh(
             mark,
-            "trap '' INT TERM HUP PIPE; echo ready; while :; do sleep 0.1; done",
+            "trap '' INT TERM HUP PIPE; echo ready; exec sleep 1000",
         ),
         "setsid" => sh(
             mark,
-            "setsid sh -c 'trap \"\" HUP INT TERM; echo ready; while :; do sleep 0.1; done' & sleep 1000",
+            "setsid sh -c 'trap \"\" HUP INT TERM; echo ready; exec sleep 1000' & sleep 1000",
         ),
         "daemon" => python(
             mark,

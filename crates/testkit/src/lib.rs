@@ -2,15 +2,24 @@
 //!
 //! The program `rig` is a plugin whose manifest's arguments say what it does wrong; [`Rig`] packs
 //! it. [`peers`] finds the plugins in Python, Node and Go that `./test` prepares. [`bench_host`] is
-//! a host with short delays, and [`eventually`] and the `until_*` functions wait on what can be
-//! seen from outside, never on time alone.
+//! a host with short delays, [`Dial`] and [`Program`] are plugins in the test's own hand, [`Again`]
+//! is a host in a process that may be killed; [`eventually`] and the `until_*` functions wait on
+//! what can be seen from outside, never on time alone.
 
 pub mod peers;
 
+mod again;
+mod dial;
 mod host;
 mod procs;
+mod program;
 mod rig;
 
-pub use host::{TestHost, bench_host, quick, until, until_state};
-pub use procs::{alive, alive_with, end, eventually, open_files, tree_of};
-pub use rig::{Rig, package};
+pub use again::{Again, as_program, tell};
+pub use dial::{Dial, RawLine, Reply};
+pub use host::{TestHost, bench_host, host_in, quick, states, until, until_state, within};
+pub use procs::{
+    alive, alive_with, end, environment, eventually, open_files, parent_of, tree_of, until_file,
+};
+pub use program::Program;
+pub use rig::{Rig, manifest, package, shell};

@@ -1,6 +1,8 @@
 //! What lives on this machine, from `/proc`.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 /// Waits until something holds, looking again every few milliseconds; for what has no watch, such
@@ -58,6 +60,37 @@ pub fn tree_of(root: u32) -> Vec<u32> {
     }
     tree.retain(|pid| *pid != root && alive(*pid));
     tree
+}
+
+/// The parent of a process.
+#[must_use]
+pub fn parent_of(pid: u32) -> Option<u32> {
+    stat(pid).map(|(_, parent)| parent)
+}
+
+/// The environment that a process was born with.
+///
+/// # Panics
+/// When there is no such process, or it is not text.
+#[must_use]
+pub fn environment(pid: u32) -> BTreeMap<String, String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).expect("a process");
+    let text = String::from_utf8(bytes).expect("text");
+    text.split_terminator('\0')
+        .map(|pair| pair.split_once('=').expect("a variable"))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Waits for a file and reads it.
+///
+/// # Panics
+/// When it does not come within half a minute, or is not text.
+pub async fn until_file(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    let what = path.display().to_string();
+    eventually(Duration::from_secs(30), &what, || path.exists()).await;
+    fs::read_to_string(path).expect("text")
 }
 
 /// Open file descriptors of this process.

@@ -40,15 +40,34 @@ impl Rig {
             program.to_owned(),
         ];
         args.extend(self.args);
-        let mut manifest = json!({
-            "id": "rig", "author": "testkit", "name": "Rig", "description": "", "version": "1.0.0",
-            "command": "sh", "args": args,
-        });
+        let mut manifest = manifest(json!({"command": "sh", "args": args}));
         if let (Value::Object(manifest), Value::Object(extra)) = (&mut manifest, self.extra) {
             manifest.extend(extra);
         }
         package(&manifest, &[])
     }
+}
+
+/// A sound manifest with this in it.
+#[must_use]
+pub fn manifest(extra: Value) -> Value {
+    let mut manifest = json!({
+        "id": "rig", "author": "testkit", "name": "Rig", "description": "", "version": "1.0.0",
+        "command": "false",
+    });
+    if let (Value::Object(manifest), Value::Object(extra)) = (&mut manifest, extra) {
+        manifest.extend(extra);
+    }
+    manifest
+}
+
+/// A package that runs this script with `sh -c`; it never dials.
+#[must_use]
+pub fn shell(script: &str) -> Arc<Package> {
+    package(
+        &manifest(json!({"command": "sh", "args": ["-c", script]})),
+        &[],
+    )
 }
 
 /// A package of this manifest and these files, checked.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jackfield_package::{OpenError, PackError, Reason};
 use serde_json::{Value, json};
 
-use crate::command_error::CommandError;
+use crate::command_error::{CommandError, source_hint};
 use crate::out::{Out, Style, count, plain, size};
 use crate::source::{self, Source, SourceError};
 
@@ -40,9 +40,10 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), CommandError> {
             if problems.is_empty() {
                 return Err(error.into());
             }
+            let hint = source_hint(&error);
             let object = json!({
                 "type": "checked", "ok": false, "package": args.package, "problems": problems,
-                "warnings": [],
+                "warnings": [], "hints": Vec::from_iter(hint),
             });
             let refused = out.style_result(Style::Bad, "refused");
             let mut text = format!("{shown}: {refused}, {}", count(problems.len(), "problem"));
@@ -51,6 +52,9 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), CommandError> {
                 let place = place.map_or(String::new(), |place| format!("{place}: "));
                 let message = problem["message"].as_str().unwrap_or_default();
                 text += &format!("\n  {}{}", plain(&place), plain(message));
+            }
+            if let Some(hint) = hint {
+                text += &format!("\n  {} {hint}", out.style_result(Style::Odd, "hint:"));
             }
             out.result(&object, text);
             return Err(CheckFailed(problems.len()).into());

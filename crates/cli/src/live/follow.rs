@@ -109,7 +109,10 @@ pub(crate) async fn follow(
                 let now = status.borrow_and_update().clone();
                 // The lines that led to it come first.
                 catch_up(session, lines, &teller).await;
-                teller.states();
+                // That it is taken out of the host after its failure says nothing new.
+                if !matches!(ended, Some(Err(LiveError::Failed { .. }))) {
+                    teller.states();
+                }
                 let failure = now.error.filter(|_| now.state == ReportedState::Errored);
                 failure.map(|failure| {
                     let plugin = session.manifest().name.clone();
@@ -154,8 +157,10 @@ pub(crate) async fn follow(
         }
     }
     catch_up(session, lines, &teller).await;
-    teller.states();
     let ended = ended.unwrap_or(Ok(()));
+    if !matches!(ended, Err(LiveError::Failed { .. })) {
+        teller.states();
+    }
     if ended.is_ok() {
         out.tell_program(&json!({ "type": "end", "ok": true, "calls": tally.done.get() }));
     }

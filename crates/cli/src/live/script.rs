@@ -99,6 +99,7 @@ async fn one(
     method: &str,
     params: Option<Box<RawValue>>,
 ) {
+    teller.states();
     teller.calling(method, params.as_deref());
     let options = CallOptions {
         deadline: Some(plan.answer_within),

@@ -5,7 +5,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use jackfield::wire::log_record::{Level, LogRecord};
-use jackfield::{CallError, ReportedState, Session, Status, Transition};
+use jackfield::wire::methods::{Configure, Event};
+use jackfield::{CallError, Method as _, ReportedState, Session, Status, Transition};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -69,7 +70,7 @@ impl<'a> Teller<'a> {
             text += &format!(": {}", plain(&failure.message));
             if let Some(next) = status.and_then(|status| status.next_attempt_at) {
                 let left = next.duration_since(SystemTime::now()).unwrap_or_default();
-                text += &format!("; next attempt in {left:.1?}");
+                text += &format!("; next attempt in {:.1} s", left.as_secs_f64());
             }
         }
         self.line(transition.at, "state", &object, text);
@@ -120,44 +121,36 @@ impl<'a> Teller<'a> {
     /// A call begins.
     pub(super) fn calling(&self, method: &str, params: Option<&RawValue>) {
         let now = SystemTime::now();
-        let shown = params.map_or("", RawValue::get);
+        let shown = params.map_or(String::new(), |params| format!(" {}", plain(params.get())));
         let object =
             json!({ "type": "call", "time": time(now), "method": method, "params": params });
-        self.line(
-            now,
-            "call",
-            &object,
-            format_args!("{method} {}", plain(shown)),
-        );
+        self.line(now, "call", &object, format_args!("{method}{shown}"));
     }
 
-    /// It was answered. For people the answer is the result of it all, and on standard output.
+    /// It was answered. For people the answer to a call of theirs is the result of it all, and on
+    /// standard output; what the contract itself asks is answered by yes or no.
     pub(super) fn answered(&self, method: &str, answer: &Value, took: Duration, taken: bool) {
+        let now = SystemTime::now();
         let ms = took.as_secs_f64() * 1000.0;
         let object = json!({
-            "type": "answer", "time": time(SystemTime::now()), "method": method, "ok": taken,
+            "type": "answer", "time": time(now), "method": method, "ok": taken,
             "result": answer, "took_ms": ms,
         });
-        if self.out.is_json() {
-            return self.out.result(&object, "");
-        }
+        let word = match taken {
+            true => self.out.style(Style::Good, "answered"),
+            false => self.out.style(
+                Style::Bad,
+                "refused: the plugin answered that it is not ok,",
+            ),
+        };
         self.line(
-            SystemTime::now(),
+            now,
             "answer",
             &object,
-            format_args!("{method}, after {ms:.1} ms"),
+            format_args!("{method} {word} after {ms:.1} ms"),
         );
-        self.out.result(&object, answer);
-        if !taken {
-            let refused = self
-                .out
-                .style(Style::Bad, "the plugin said that this is not ok");
-            self.line(
-                SystemTime::now(),
-                "answer",
-                &object,
-                format_args!("{method}: {refused}"),
-            );
+        if !self.out.is_json() && !matches!(method, Configure::NAME | Event::NAME) {
+            self.out.result(&object, answer);
         }
     }
 

@@ -85,7 +85,7 @@ export class Plugin {
   async #serve(url) {
     // With a token of this kind nobody would start us again: we come back by ourselves.
     const external = url.includes('token=sdprt_')
-    for (let delay = 1; ; ) {
+    for (let delay = 250; ; ) {
       const began = Date.now()
       try {
         const line = await Line.dial(url, (method, params) => this.#answer(method, params))
@@ -106,8 +106,10 @@ export class Plugin {
       } finally {
         this.#line = null
       }
-      delay = Date.now() - began > 30_000 ? 1 : Math.min(delay * 2, 30)
-      await new Promise((resolve) => setTimeout(resolve, delay * (500 + Math.random() * 500)))
+      // Only a line that lasts shows that the host is well.
+      if (Date.now() - began > 10_000) delay = 250
+      await new Promise((resolve) => setTimeout(resolve, delay * (0.5 + Math.random() / 2)))
+      delay = Math.min(delay * 2, 10_000)
     }
   }
 

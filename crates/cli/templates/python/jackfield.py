@@ -83,7 +83,7 @@ class Plugin:
 
     async def _serve(self, url):
         # With a token of this kind nobody would start us again: we come back by ourselves.
-        external, delay, self._turn = "token=sdprt_" in url, 1, asyncio.Lock()
+        external, delay, self._turn = "token=sdprt_" in url, 0.25, asyncio.Lock()
         while True:
             began = time.monotonic()
             try:
@@ -109,8 +109,10 @@ class Plugin:
                     return 1
             finally:
                 self._line = None
-            delay = 1 if time.monotonic() - began > 30 else min(delay * 2, 30)
+            if time.monotonic() - began > 10:
+                delay = 0.25  # only a line that lasts shows that the host is well
             await asyncio.sleep(delay * random.uniform(0.5, 1))
+            delay = min(delay * 2, 10)
 
     async def _answer(self, method, params):
         handler = self._methods.get(method)

@@ -437,3 +437,20 @@ async fn a_peer_that_asked_for_nothing_sees_nothing_but_the_contract() {
     drop(client);
     all_gone(&tasks).await;
 }
+
+/// Hanging up on somebody who is still writing resets the connection, and the reason is lost.
+#[tokio::test]
+async fn whoever_sends_far_too_much_can_finish_and_hear_why() {
+    let options = small(Limits {
+        hard_max_in: 1_000,
+        ..Limits::default()
+    });
+    let (mut client, peer, tasks) = raw_client(methods(), options).await;
+    soon(client.send(Message::text("x".repeat(16 << 20))))
+        .await
+        .unwrap();
+    assert_eq!(hear_close(&mut client).await.0, 1009);
+    soon(peer.closed()).await;
+    drop(client);
+    all_gone(&tasks).await;
+}

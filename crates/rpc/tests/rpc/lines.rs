@@ -332,3 +332,38 @@ fn a_line_outlives_its_runtime_only_as_a_closed_one() {
     assert!(matches!(answer, Err(CallError::Closed(_))));
     assert!(!peer.is_open());
 }
+
+#[tokio::test]
+async fn what_was_answered_is_written_before_the_farewell() {
+    let options = small(jackfield_rpc::Limits {
+        inbound_calls: 300,
+        queue: 300,
+        ..jackfield_rpc::Limits::default()
+    });
+    let (first, second, _cut) = memory::pair();
+    let (peer, tasks) = open_with(first, methods(), options);
+    let (mut sender, mut receiver) = second.split();
+    for id in 0..300 {
+        let frame = json!({"id": id, "method": "double", "params": {"number": id}});
+        sender.send(frame.to_string()).await.unwrap();
+    }
+    // Nobody reads yet, so most answers are still queued here when the line is closed.
+    while peer.inbound_calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(peer.drain(Duration::from_secs(10)).await);
+    peer.close(CloseCause::closed());
+    let mut answered = 0;
+    let end = loop {
+        match soon(receiver.recv()).await {
+            Ok(Received::Text(text)) => answered += usize::from(text.contains("result")),
+            Ok(Received::Alive) => {}
+            Err(cause) => break cause,
+        }
+    };
+    // The last requests may have come when no more were taken.
+    assert!(answered >= 200, "{answered}");
+    assert_eq!(end, CloseCause::closed());
+    drop((sender, receiver));
+    all_gone(&tasks).await;
+}

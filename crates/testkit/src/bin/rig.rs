@@ -5,14 +5,18 @@
 //! connected, methods give further ones.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::{Command, exit};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
-use tokio_tungstenite::tungstenite::Message;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_tungstenite::tungstenite::handshake::client::Response;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 const HELP: &str = "\
 before it dials:   --say TEXT  --say-out TEXT  --flood N (lines)  --exit CODE  --never-dial
@@ -21,10 +25,13 @@ before it dials:   --say TEXT  --say-out TEXT  --flood N (lines)  --exit CODE  -
                    is not there yet; makes it)
 when connected:    --crash-on-connect CODE  --hang-up (and stays)  --redial (hangs up once)
                    --dial-twice (prints what became of the second)  --stay (does not end when the
-                   host hangs up)
-methods:           echo, pid, env, silent, untagged, slow {ms}, exit {code}, abort, hang_up,
-                   big {bytes}, say {text}, host {method, params}, frames {frames},
-                   configure, event (written to events.log in the state folder), ping";
+                   host hangs up)  --redials (dials again whenever the line is lost)
+                   --crash-on-event CODE (at the first event, before it is answered)
+methods:           echo, pid, env, silent, slow {ms}, exit {code}, abort, hang_up, cut (the line,
+                   without a word), big {bytes}, say {text}, host {method, params},
+                   frames {frames}, configure {refuse, call} (written to configured.json in the
+                   state folder; may call the host first), event (written to events.log there),
+                   ping";
 
 type Pending = Arc<Mutex<HashMap<String, oneshot::Sender<Value>>>>;
 
@@ -34,6 +41,8 @@ struct Wire {
     pending: Pending,
     /// Answers that nothing waits for, for `frames`.
     strays: Arc<Mutex<Option<mpsc::Receiver<Value>>>>,
+    cut: Arc<Notify>,
+    crash_on_event: Option<i32>,
 }
 
 #[derive(Default)]
@@ -43,6 +52,8 @@ struct Orders {
     redial: bool,
     dial_twice: bool,
     stay: bool,
+    redials: bool,
+    crash_on_event: Option<i32>,
 }
 
 #[tokio::main]
@@ -76,12 +87,17 @@ async fn main() {
             "--redial" => orders.redial = true,
             "--dial-twice" => orders.dial_twice = true,
             "--stay" => orders.stay = true,
+            "--redials" => orders.redials = true,
+            "--crash-on-event" => orders.crash_on_event = Some(value().parse().expect("a code")),
             _ => panic!("unknown order {order}\n{HELP}"),
         }
     }
     let url = std::env::var("STORYDEN_RPC_URL").expect("STORYDEN_RPC_URL");
     let hangs_up = orders.hang_up || orders.redial;
     talk(&url, &orders, hangs_up).await;
+    while orders.redials {
+        talk(&url, &orders, false).await;
+    }
     if orders.redial {
         talk(&url, &orders, false).await;
     }
@@ -91,9 +107,7 @@ async fn main() {
 }
 
 async fn talk(url: &str, orders: &Orders, hangs_up: bool) {
-    let (socket, _) = tokio_tungstenite::connect_async(url)
-        .await
-        .expect("the host lets me in");
+    let (socket, _) = dial(url, orders.redials).await;
     if let Some(code) = orders.crash {
         exit(code);
     }
@@ -114,7 +128,10 @@ async fn talk(url: &str, orders: &Orders, hangs_up: bool) {
         out,
         pending: Pending::default(),
         strays: Arc::new(Mutex::new(Some(strays))),
+        cut: Arc::default(),
+        crash_on_event: orders.crash_on_event,
     };
+    let cut = Arc::clone(&wire.cut);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         while let Some(message) = queue.recv().await {
@@ -123,7 +140,11 @@ async fn talk(url: &str, orders: &Orders, hangs_up: bool) {
             }
         }
     });
-    while let Some(Ok(message)) = source.next().await {
+    // Returning drops both halves of the socket: no close frame is sent.
+    while let Some(Ok(message)) = tokio::select! {
+        message = source.next() => message,
+        () = cut.notified() => None,
+    } {
         let Message::Text(text) = message else {
             continue;
         };
@@ -142,13 +163,40 @@ async fn talk(url: &str, orders: &Orders, hangs_up: bool) {
     }
 }
 
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Dials; where it is told to come back, it may do so for a while.
+async fn dial(url: &str, again: bool) -> (Socket, Response) {
+    for _ in 0..1000 {
+        match tokio_tungstenite::connect_async(url).await {
+            Ok(dialed) => return dialed,
+            Err(Error::Http(response)) if again && response.status() == 503 => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Err(error) => panic!("the host does not let me in: {error}"),
+        }
+    }
+    panic!("the host is never ready")
+}
+
 async fn answer(wire: Wire, frame: Value) {
     let method = frame["method"].as_str().unwrap_or_default().to_owned();
     let params = frame.get("params").cloned().unwrap_or(json!({}));
     let result = match method.as_str() {
         "ping" => json!({"pong": true, "status": "healthy", "uptime_seconds": 1.5}),
-        "configure" => json!({"ok": params.get("refuse").is_none()}),
+        "configure" => {
+            let answer = match params.get("call") {
+                Some(method) => call_host(&wire, &json!({"method": method})).await,
+                None => Value::Null,
+            };
+            let taken = json!({"params": params, "answer": answer}).to_string();
+            std::fs::write(state_folder().join("configured.json"), taken).expect("a file");
+            json!({"ok": params.get("refuse").is_none()})
+        }
         "event" => {
+            if let Some(code) = wire.crash_on_event {
+                exit(code);
+            }
             note(&params);
             json!({"ok": true})
         }
@@ -172,6 +220,10 @@ async fn answer(wire: Wire, frame: Value) {
         "abort" => std::process::abort(),
         "hang_up" => {
             let _ = wire.out.send(Message::Close(None)).await;
+            return;
+        }
+        "cut" => {
+            wire.cut.notify_one();
             return;
         }
         "silent" => return,
@@ -228,14 +280,18 @@ async fn send_frames(wire: &Wire, params: &Value) -> Value {
 
 fn note(event: &Value) {
     use std::io::Write as _;
-    let folder = std::env::var("JACKFIELD_STATE_DIR").expect("JACKFIELD_STATE_DIR");
-    let path = std::path::Path::new(&folder).join("events.log");
     let mut file = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
-        .open(path)
+        .open(state_folder().join("events.log"))
         .expect("my state folder");
     writeln!(file, "{event}").expect("a line");
+}
+
+fn state_folder() -> PathBuf {
+    std::env::var_os("JACKFIELD_STATE_DIR")
+        .map(PathBuf::from)
+        .expect("JACKFIELD_STATE_DIR")
 }
 
 fn flood(lines: &str) {

@@ -65,7 +65,10 @@ pub(super) async fn tell(
     let wait = wait.unwrap_or_default();
     steps.told(
         "killed",
-        format_args!("process {first}, by SIGKILL; noticed: {why}; next attempt in {wait:.1?}"),
+        format_args!(
+            "process {first}, by SIGKILL; noticed: {why}; next attempt in {:.1} s",
+            wait.as_secs_f64()
+        ),
         "jackfield run --help, of --restarts",
     );
 
