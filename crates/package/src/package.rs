@@ -92,7 +92,8 @@ impl Package {
             Err(size) => {
                 let limit = limits.archive_bytes;
                 let reasons = vec![Reason::ArchiveTooLarge { size, limit }];
-                return Err(Rejected { reasons }.into());
+                let warnings = Vec::new();
+                return Err(Rejected { reasons, warnings }.into());
             }
         };
         Ok(check::check(&bytes, Source::File(absolute), limits)?)

@@ -12,6 +12,8 @@ const MOST: usize = 100;
 pub struct Rejected {
     /// Never empty. At most 100 are listed; [`Reason::More`] counts the others.
     pub reasons: Vec<Reason>,
+    /// What is odd besides, and would not have been a reason.
+    pub warnings: Vec<Warning>,
 }
 
 /// Why an archive is refused. Names are shown with their odd characters escaped.
@@ -272,14 +274,17 @@ impl Reasons {
     }
 
     /// All of them; `Ok` where there are none.
-    pub(crate) fn finish(mut self) -> Result<(), Rejected> {
+    pub(crate) fn finish(mut self, warnings: &[Warning]) -> Result<(), Rejected> {
         if self.lost > 0 {
             self.kept.push(Reason::More(self.lost));
         }
         if self.kept.is_empty() {
             return Ok(());
         }
-        Err(Rejected { reasons: self.kept })
+        Err(Rejected {
+            reasons: self.kept,
+            warnings: warnings.to_vec(),
+        })
     }
 }
 

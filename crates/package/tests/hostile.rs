@@ -556,6 +556,7 @@ fn manifests_with_problems() {
         [
             "manifest.json: id: takes letters, digits and hyphens, and neither begins nor ends with a hyphen",
             "manifest.json: name: is missing",
+            "manifest.json: command: is missing; a package needs the command that starts the plugin",
         ]
     );
     assert_eq!(
@@ -611,6 +612,7 @@ fn every_reason_is_listed_at_once() {
             "manifest.json: id: is missing",
             "manifest.json: author: is missing",
             "manifest.json: name: is missing",
+            "manifest.json: command: is missing; a package needs the command that starts the plugin",
         ]
     );
     let many = refused(package((0..500).map(|i| file(&format!("../{i}"), ""))));

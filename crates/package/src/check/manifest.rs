@@ -24,19 +24,11 @@ pub(super) fn check(
         });
         return None;
     }
-    let check = Manifest::check(content, Format::of_file_name(file)?);
+    let check = Manifest::check_packaged(content, Format::of_file_name(file)?);
     for warning in check.warnings {
         warnings.push(Warning::new(file, warning.to_string()));
     }
-    let supervised = check
-        .manifest
-        .as_ref()
-        .map(Manifest::problems_if_supervised);
-    for problem in check
-        .problems
-        .into_iter()
-        .chain(supervised.into_iter().flatten())
-    {
+    for problem in check.problems {
         let file = file.to_owned();
         reasons.push(Reason::Manifest { file, problem });
     }

@@ -29,7 +29,7 @@ pub(crate) fn check(bytes: &Bytes, source: Source, limits: &Limits) -> Result<Pa
     let mut reasons = Reasons::default();
     let mut warnings = Vec::new();
     let found = look(bytes, limits, &mut reasons, &mut warnings);
-    reasons.finish()?;
+    reasons.finish(&warnings)?;
     let found = found.expect("what could not be read left a reason");
     Ok(Package::new(
         found,

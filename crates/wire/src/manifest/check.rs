@@ -118,9 +118,20 @@ impl Manifest {
     /// and so is YAML whose aliases grow beyond what such a document can hold.
     #[must_use]
     pub fn check(bytes: &[u8], format: Format) -> ManifestCheck {
+        Self::check_for(bytes, format, Use::Any)
+    }
+
+    /// [`Manifest::check`] of the manifest of a package, which must have a command: a plugin that
+    /// dials in needs none.
+    #[must_use]
+    pub fn check_packaged(bytes: &[u8], format: Format) -> ManifestCheck {
+        Self::check_for(bytes, format, Use::Packaged)
+    }
+
+    fn check_for(bytes: &[u8], format: Format, meant: Use) -> ManifestCheck {
         let mut walk = Walk::default();
         let document = document::read(bytes, format, &mut walk);
-        let manifest = document.and_then(|document| check_root(&document, &mut walk));
+        let manifest = document.and_then(|document| check_root(&document, meant, &mut walk));
         walk.finish(manifest)
     }
 
@@ -140,7 +151,7 @@ impl Manifest {
     #[must_use]
     pub fn check_value(document: &Value) -> ManifestCheck {
         let mut walk = Walk::default();
-        let manifest = check_root(document, &mut walk);
+        let manifest = check_root(document, Use::Any, &mut walk);
         walk.finish(manifest)
     }
 
@@ -158,23 +169,16 @@ impl Manifest {
         let json = serde_json::to_string_pretty(self);
         json.expect("strings, numbers and plain maps always serialize") + "\n"
     }
-
-    /// What keeps a valid manifest from being run by a host: it must have a command. A plugin that
-    /// dials in needs none.
-    #[must_use]
-    pub fn problems_if_supervised(&self) -> Vec<ManifestProblem> {
-        match &self.command {
-            Some(command) if !command.trim().is_empty() => Vec::new(),
-            _ => vec![ManifestProblem {
-                path: "command".to_owned(),
-                message: "is missing; a package needs the command that starts the plugin"
-                    .to_owned(),
-            }],
-        }
-    }
 }
 
-fn check_root(document: &Value, walk: &mut Walk) -> Option<Manifest> {
+/// What a manifest is checked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Any,
+    Packaged,
+}
+
+fn check_root(document: &Value, meant: Use, walk: &mut Walk) -> Option<Manifest> {
     let root = walk.object(document, "", KEYS)?;
     let id = walk.required_text(&root, "id");
     let author = walk.required_text(&root, "author");
@@ -195,6 +199,10 @@ fn check_root(document: &Value, walk: &mut Walk) -> Option<Manifest> {
     let description = walk.wanted_text(&root, "description");
     let version = walk.wanted_text(&root, "version");
     let command = walk.text(&root, "command");
+    if meant == Use::Packaged && command.as_deref().is_none_or(|it| it.trim().is_empty()) {
+        let message = "is missing; a package needs the command that starts the plugin";
+        walk.problem(root.at("command"), message);
+    }
     let args = walk.texts(&root, "args");
     let nul = |text: &String| text.contains('\0');
     if command.as_ref().is_some_and(nul) {

@@ -439,13 +439,19 @@ fn what_is_too_large_too_deep_or_a_bomb_is_refused() {
 #[test]
 fn a_package_needs_a_command() {
     for command in [json!(null), json!(""), json!("  ")] {
-        let manifest = valid(&with(json!({"command": command})));
+        // Beside other problems too, not only once those are gone.
+        let document = with(json!({"command": command, "id": "a b"})).to_string();
+        let check = Manifest::check_packaged(document.as_bytes(), Format::Json);
+        assert_eq!(check.problems.len(), 2, "{:?}", check.problems);
         assert_eq!(
-            texts(&manifest.problems_if_supervised()),
-            ["command: is missing; a package needs the command that starts the plugin"]
+            texts(&check.problems)[1],
+            "command: is missing; a package needs the command that starts the plugin"
         );
+        assert!(valid(&with(json!({"command": command}))).args.is_empty());
     }
-    assert_eq!(valid(&with(json!({}))).problems_if_supervised(), []);
+    let good = with(json!({})).to_string();
+    let check = Manifest::check_packaged(good.as_bytes(), Format::Json);
+    assert_eq!(check.problems, []);
 }
 
 #[test]
