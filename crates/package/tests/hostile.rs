@@ -556,7 +556,6 @@ fn manifests_with_problems() {
         [
             "manifest.json: id: takes letters, digits and hyphens, and neither begins nor ends with a hyphen",
             "manifest.json: name: is missing",
-            "manifest.json: command: is missing; a package needs the command that starts the plugin",
         ]
     );
     assert_eq!(

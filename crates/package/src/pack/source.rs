@@ -52,7 +52,7 @@ impl ManifestSource {
             PackError::Read { path, source }
         })?;
         let format = Format::of_file_name(name).unwrap_or(Format::Json);
-        let check = Manifest::check(&content, format);
+        let check = Manifest::check_packaged(&content, format);
         let Some(manifest) = check.manifest else {
             let problems = check.problems;
             return Err(PackError::Manifest { path, problems });
