@@ -272,6 +272,7 @@ fn a_folder_that_makes_no_package_says_why() {
     assert_eq!(
         problems,
         "  author: is missing\n  id: takes letters, digits and hyphens, and neither begins nor ends with a hyphen\n  \
-         name: is missing\n  version: must be a string, not a number; write it in quotes"
+         name: is missing\n  version: must be a string, not a number; write it in quotes\n  \
+         command: is missing; a package needs the command that starts the plugin"
     );
 }
