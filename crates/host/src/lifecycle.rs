@@ -60,8 +60,10 @@ pub(crate) enum Next {
     Off,
     /// Start again at once: somebody asked for it.
     Launch,
-    /// Start again after a delay, or give up.
+    /// Start again after a delay.
     Retry(Ending),
+    /// Give up.
+    Fail,
 }
 
 /// How a child ended unasked, as far as it matters for what comes next.
@@ -158,7 +160,8 @@ impl Lifecycle {
             Phase::Halting {
                 then: Next::Off | Next::Launch,
             } => ReportedState::Stopping,
-            Phase::Failed => ReportedState::Errored,
+            // It is given up, whatever is still to be cleared away: no restart is promised.
+            Phase::Failed | Phase::Halting { then: Next::Fail } => ReportedState::Errored,
         }
     }
 
@@ -262,7 +265,7 @@ impl Lifecycle {
     fn exited(&mut self, ending: Ending, policy: &Policy, acts: &mut Vec<Act>) {
         match self.phase {
             // A line outlives its child by a moment; wait for both.
-            Phase::Launching { .. } | Phase::Live => self.halt(Next::Retry(ending), acts),
+            Phase::Launching { .. } | Phase::Live => self.halt(self.after(ending, policy), acts),
             Phase::Halting { .. } => {}
             Phase::Off | Phase::Awaiting | Phase::Retrying | Phase::Failed => return,
         }
@@ -271,7 +274,7 @@ impl Lifecycle {
 
     fn due(&mut self, policy: &Policy, acts: &mut Vec<Act>) {
         match self.phase {
-            Phase::Launching { .. } => self.halt(Next::Retry(Ending::Crash), acts),
+            Phase::Launching { .. } => self.halt(self.after(Ending::Crash, policy), acts),
             Phase::Retrying => {
                 self.restarts += 1;
                 self.launch(policy, acts);
@@ -281,6 +284,15 @@ impl Lifecycle {
                 self.clean_ends = 0;
             }
             Phase::Off | Phase::Awaiting | Phase::Halting { .. } | Phase::Failed => {}
+        }
+    }
+
+    /// What comes after such an end.
+    fn after(&self, ending: Ending, policy: &Policy) -> Next {
+        match ending {
+            Ending::Hopeless => Next::Fail,
+            Ending::Crash if self.crashes >= policy.restarts => Next::Fail,
+            Ending::Crash | Ending::Clean => Next::Retry(ending),
         }
     }
 
@@ -321,11 +333,8 @@ impl Lifecycle {
         match then {
             Next::Off => {}
             Next::Launch => self.begin(policy, acts),
-            Next::Retry(Ending::Hopeless) => self.phase = Phase::Failed,
-            Next::Retry(Ending::Crash) if self.crashes >= policy.restarts => {
-                self.phase = Phase::Failed;
-            }
-            Next::Retry(Ending::Crash) => {
+            Next::Fail => self.phase = Phase::Failed,
+            Next::Retry(Ending::Crash | Ending::Hopeless) => {
                 self.retry(policy.delay(self.crashes), acts);
                 self.crashes += 1;
             }

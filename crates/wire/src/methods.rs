@@ -10,7 +10,7 @@
 mod access;
 mod robot;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 pub use access::{Access, AccessGet};
@@ -92,7 +92,11 @@ pub struct GetConfig;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetConfigParams {
     /// The keys to return. Those that are not set are left out of the answer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "or_null",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub keys: Vec<String>,
 }
 
@@ -107,4 +111,27 @@ impl Method for GetConfig {
     const NAME: &'static str = "get_config";
     type Params = GetConfigParams;
     type Output = Config;
+}
+
+/// A collection, or `null` for an empty one: what Go makes of a slice or map that was never made.
+pub(crate) fn or_null<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plugin in Go asks with `"keys": null` for all keys: its slice was never made.
+    #[test]
+    fn null_is_an_empty_collection() {
+        let keys: GetConfigParams = serde_json::from_str(r#"{"keys":null}"#).unwrap();
+        assert!(keys.keys.is_empty());
+        let models: Models = serde_json::from_str(r#"{"models":null}"#).unwrap();
+        assert!(models.models.is_empty());
+    }
 }

@@ -376,7 +376,8 @@ fn no_sequence_breaks_the_invariants() {
             }
         }
         let expected = match mode {
-            // Off, Launching (2), Live, Retrying, Failed, Halting (5).
+            // Off, Launching (2), Live, Retrying, Failed, Halting (5: Off, Launch, Fail, Retry
+            // after a crash, Retry after a clean end).
             Mode::Supervised => 11,
             // Off, Awaiting, Live, Halting (2).
             Mode::External => 5,

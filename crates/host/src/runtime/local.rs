@@ -148,10 +148,31 @@ fn deploy(home: &Path, package: &Package, keep: usize) -> Result<Deployment, Fai
 }
 
 fn start_failure(error: &SpawnError) -> Failure {
-    let failed = failure(
+    let mut sentence = error_chain(error);
+    let hint = match (error.hint(), error) {
+        (Some(hint), _) => {
+            // It has a place of its own.
+            sentence = sentence.replace(&format!(" ({hint})"), "");
+            Some(hint)
+        }
+        (None, SpawnError::NotFound { .. }) => Some(
+            "install it where the host runs, or put it into the package and name it with a slash: ./name",
+        ),
+        (None, SpawnError::NotExecutable { .. }) => {
+            Some("the archive has no unix modes, or not this one: chmod +x it before packing")
+        }
+        (None, SpawnError::BadInterpreter { .. }) => {
+            Some("install it where the host runs, or change the first line of the file")
+        }
+        _ => None,
+    };
+    let mut failed = failure(
         Stage::Start,
-        format!("failed to start process: {}", error_chain(error)),
+        format!("failed to start process: {}", sentence.replace("/./", "/")),
     );
+    if let Some(hint) = hint {
+        failed = failed.hint(hint);
+    }
     if error.is_permanent() {
         failed.hopeless()
     } else {

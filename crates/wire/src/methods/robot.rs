@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::or_null;
 use crate::method::Method;
 
 /// The application calls a tool that the plugin's manifest offers.
@@ -15,7 +16,7 @@ pub struct ToolCallParams {
     /// The account on whose behalf.
     pub account_id: String,
     /// The tool's input, an object that fits its `input_schema`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub arguments: Map<String, Value>,
     /// The id of this call.
     pub call_id: String,
@@ -62,7 +63,7 @@ pub struct ListModels {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Models {
     /// In the provider's order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub models: Vec<Model>,
 }
 
@@ -102,6 +103,7 @@ pub struct RobotModelProviderGenerate;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generate {
     /// The messages so far.
+    #[serde(default, deserialize_with = "or_null")]
     pub messages: Vec<Message>,
     /// The model's name.
     pub model: String,
