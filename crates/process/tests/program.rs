@@ -135,7 +135,10 @@ async fn the_init_holds_nothing_of_the_host() {
                 .to_owned(),
         );
     }
-    let kinds = open.values().filter(|name| !name.ends_with("/cgroup.kill"));
+    // It may just be reading what memory to give back.
+    let kinds = open
+        .values()
+        .filter(|name| !name.ends_with("/cgroup.kill") && !name.ends_with("/maps"));
     let kinds: Vec<_> = kinds.map(|name| name.split(':').next().unwrap()).collect();
     assert_eq!(kinds[..3], ["/dev/null"; 3], "{open:?}");
     let mut rest = kinds[3..].to_vec();
