@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::Candidate;
+use super::look::Candidate;
 use crate::archive::{self, Entry, Kind};
 use crate::limits::Limits;
 use crate::reason::{Damage, Reason, Reasons};

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use jackfield_wire::manifest::Format;
 
-use super::Candidate;
 use super::contents::Contents;
+use super::look::Candidate;
 use crate::archive::Kind;
 use crate::package::PackedFile;
 use crate::reason::{Reason, Reasons, Warning};

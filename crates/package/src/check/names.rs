@@ -1,7 +1,7 @@
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Candidate;
+use super::look::Candidate;
 use crate::archive::Kind;
 use crate::limits::Limits;
 use crate::reason::{Reason, Reasons};

@@ -1,0 +1,99 @@
+//! What a runtime has to offer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jackfield_package::Package;
+use jackfield_process::{Exit, Line};
+use jackfield_wire::{InstallationId, RuntimeProvider};
+use tokio::sync::mpsc;
+
+use crate::failure::Failure;
+
+/// A future in a box, so that a runtime can be chosen while the program runs.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A place where supervised plugins live.
+pub trait Runtime: fmt::Debug + Send + Sync + 'static {
+    /// Its name in settings and in the details of failures.
+    fn provider(&self) -> RuntimeProvider;
+
+    /// Puts the package in place for this installation, all of it or nothing. A package that is
+    /// there already is not put there again; earlier ones are kept for a rollback, and the
+    /// plugin's own state folder is never touched.
+    fn deploy(
+        &self,
+        id: InstallationId,
+        package: Arc<Package>,
+    ) -> BoxFuture<'_, Result<Deployment, Failure>>;
+
+    /// Runs the package's command there. Resolves as soon as the process runs. What cannot work
+    /// at all is a failure marked [hopeless](Failure::hopeless).
+    fn launch(
+        &self,
+        id: InstallationId,
+        deployment: &Deployment,
+        launch: Launch,
+    ) -> BoxFuture<'_, Result<Box<dyn Running>, Failure>>;
+
+    /// Removes everything of this installation: files, state and logs. Nothing of it runs then.
+    fn remove(&self, id: InstallationId) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// A process in a [`Runtime`]. Dropping it ends the process and all that it started.
+pub trait Running: fmt::Debug + Send + Sync + 'static {
+    /// The process, where it has a number that means something on this machine.
+    fn pid(&self) -> Option<u32>;
+
+    /// Asks it to end, and after its grace makes it. Never blocks; a second call changes nothing.
+    fn stop(&self);
+
+    /// Ends it and all that it started, at once.
+    fn kill(&self);
+
+    /// What it writes, line by line. `None` when it was taken before.
+    fn take_output(&mut self) -> Option<mpsc::Receiver<Line>>;
+
+    /// Waits for its end: after the last line was put into the output, and after all that it
+    /// started is gone. Any number may wait.
+    fn exited(&self) -> BoxFuture<'static, Exit>;
+}
+
+/// A package in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The folder of its files, in the words of the runtime.
+    pub folder: String,
+    /// The plugin's own folder, which upgrades keep.
+    pub state: String,
+    /// The package that was deployed.
+    pub command: String,
+    /// The arguments of the command.
+    pub args: Vec<String>,
+}
+
+/// What one launch needs beside the files.
+#[derive(Clone)]
+pub struct Launch {
+    /// Where to dial, token included. Secret.
+    pub rpc_url: String,
+    /// A part of the URL that is in no other launch's and not secret.
+    pub mark: String,
+    /// What the operator adds to the environment.
+    pub env: BTreeMap<String, String>,
+    /// Time between the interrupt and the kill.
+    pub grace: Duration,
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch")
+            .field("mark", &self.mark)
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
+    }
+}
