@@ -74,12 +74,18 @@ pub(crate) struct Held {
     due: Option<Instant>,
     waiters: HashMap<Waiter, oneshot::Sender<()>>,
     last_waiter: Waiter,
-    dialing: Option<(Opener, oneshot::Sender<Result<Peer, Refused>>)>,
+    dialing: Option<Dial>,
+    /// A dial of a child whose launch is not reported yet: a quick program dials within a
+    /// millisecond. It waits, so that `active` always comes after `connecting` and has a process.
+    early: Option<Dial>,
     /// Why it is down; kept until the next launch.
     failure: Option<Failure>,
     started_at: Option<SystemTime>,
     close_with: Option<CloseCause>,
 }
+
+/// A dial that was let in, and who waits for what becomes of it.
+type Dial = (Opener, oneshot::Sender<Result<Peer, Refused>>);
 
 #[derive(Default)]
 enum Child {
@@ -229,8 +235,12 @@ impl Actor {
                     self.take(Input::HungUp(CloseCause::failed("replaced")));
                     self.publish();
                 }
-                self.state.dialing = Some((open, reply));
-                self.step(Event::Dialed);
+                match self.state.child {
+                    Child::Making { .. } if self.state.early.is_none() => {
+                        self.state.early = Some((open, reply));
+                    }
+                    _ => self.dialed((open, reply)),
+                }
             }
             Ask::End => {}
         }
@@ -268,10 +278,23 @@ impl Actor {
         }
         self.state.child = Child::Running { running, exited };
         self.step(Event::Launched);
+        if let Some(dial) = self.state.early.take() {
+            self.publish();
+            self.dialed(dial);
+        }
+    }
+
+    fn dialed(&mut self, dial: Dial) {
+        self.state.dialing = Some(dial);
+        self.step(Event::Dialed);
     }
 
     fn ended(&mut self, failure: Failure, exit: Option<&Exit>) {
         self.state.child = Child::None;
+        if let Some((open, reply)) = self.state.early.take() {
+            open(Err(CloseCause::unavailable(Refused::Inactive.to_string())));
+            let _ = reply.send(Err(Refused::Inactive));
+        }
         if let Some(launcher) = &self.launcher {
             launcher.forget();
         }

@@ -226,7 +226,6 @@ impl Lifecycle {
     }
 
     fn launched(&mut self, policy: &Policy, acts: &mut Vec<Act>) {
-        // A quick child may have dialed before its launch was reported.
         if let Phase::Launching { up } = &mut self.phase {
             *up = true;
             acts.push(Act::Timer(policy.dial_deadline));
@@ -235,12 +234,18 @@ impl Lifecycle {
 
     fn dialed(&mut self, policy: &Policy, acts: &mut Vec<Act>) {
         match self.phase {
-            Phase::Launching { .. } | Phase::Awaiting => {
+            Phase::Launching { up: true } | Phase::Awaiting => {
                 self.phase = Phase::Live;
                 self.line = true;
                 acts.extend([Act::Open, Act::Timer(policy.settle)]);
             }
-            Phase::Off | Phase::Live | Phase::Retrying | Phase::Halting { .. } | Phase::Failed => {
+            // The actor keeps a child's dial aside until its launch is reported.
+            Phase::Launching { up: false }
+            | Phase::Off
+            | Phase::Live
+            | Phase::Retrying
+            | Phase::Halting { .. }
+            | Phase::Failed => {
                 acts.push(Act::Refuse);
             }
         }

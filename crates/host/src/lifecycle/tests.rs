@@ -172,13 +172,6 @@ fn a_lost_line_leaves_active_at_once_and_may_come_back() {
 }
 
 #[test]
-fn a_child_that_dials_before_its_launch_is_reported_is_let_in() {
-    let (m, acts) = supervised(&[Event::Start, Event::Dialed, Event::Launched]);
-    assert_eq!(m.phase(), Phase::Live);
-    assert_eq!(acts, []);
-}
-
-#[test]
 fn a_stop_beats_a_pending_retry() {
     let (m, acts) = supervised(&[
         Event::Start,
