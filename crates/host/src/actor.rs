@@ -2,7 +2,6 @@
 //!
 //! `select!` only builds an [`Input`]; the lifecycle answers with acts; the loop performs them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,42 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admit::Refused;
+use crate::ask::{Ask, Dial};
 use crate::failure::Failure;
+use crate::held::{Child, ChildNews, Held, Launched, Line, hung_up};
 use crate::launch::Launcher;
-use crate::lifecycle::{Act, Ending, Event, Lifecycle, Phase, Waiter};
+use crate::lifecycle::{Act, Ending, Event, Lifecycle, Phase};
 use crate::policy::Policy;
 use crate::report;
-use crate::runtime::{BoxFuture, Exit, Running};
+use crate::runtime::Exit;
 use crate::status::{Status, StatusBoard};
-
-/// What a handle asks of the task.
-pub(crate) enum Ask {
-    /// Make it active. Answered once that is accepted.
-    Start(oneshot::Sender<()>),
-    /// Make it inactive. Answered once nothing of it is left.
-    Stop {
-        cause: CloseCause,
-        done: oneshot::Sender<()>,
-    },
-    /// Would a dial be let in? A line that is already there is probed first.
-    Knock(oneshot::Sender<Result<(), Refused>>),
-    /// A dial was admitted and upgraded.
-    Attach {
-        open: Opener,
-        reply: oneshot::Sender<Result<Peer, Refused>>,
-    },
-    /// A probed line gave a sign of life, or none.
-    Probed {
-        line: Peer,
-        alive: bool,
-        reply: oneshot::Sender<Result<(), Refused>>,
-    },
-    /// Kill what is left and end the task.
-    End,
-}
-
-/// Turns an admitted duplex into a peer, or turns it away.
-pub(crate) type Opener = Box<dyn FnOnce(Result<(), CloseCause>) -> Option<Peer> + Send>;
 
 pub(crate) struct Actor {
     pub(crate) id: InstallationId,
@@ -66,56 +38,9 @@ pub(crate) struct Actor {
     pub(crate) state: Held,
 }
 
-/// What exists only while something runs.
-#[derive(Default)]
-pub(crate) struct Held {
-    child: Child,
-    line: Option<Line>,
-    due: Option<Instant>,
-    waiters: HashMap<Waiter, oneshot::Sender<()>>,
-    last_waiter: Waiter,
-    dialing: Option<Dial>,
-    /// A dial of a child whose launch is not reported yet: a quick program dials within a
-    /// millisecond. It waits, so that `active` always comes after `connecting` and has a process.
-    early: Option<Dial>,
-    /// Why it is down; kept until the next launch.
-    failure: Option<Failure>,
-    started_at: Option<SystemTime>,
-    close_with: Option<CloseCause>,
-}
-
-/// A dial that was let in, and who waits for what becomes of it.
-type Dial = (Opener, oneshot::Sender<Result<Peer, Refused>>);
-
-#[derive(Default)]
-enum Child {
-    #[default]
-    None,
-    Making {
-        cancel: CancellationToken,
-        made: BoxFuture<'static, Result<Launched, Failure>>,
-    },
-    Running {
-        running: Box<dyn Running>,
-        exited: BoxFuture<'static, Exit>,
-    },
-}
-
-/// A child, and its end with all its output kept.
-pub(crate) struct Launched {
-    pub(crate) running: Box<dyn Running>,
-    pub(crate) exited: BoxFuture<'static, Exit>,
-}
-
-struct Line {
-    peer: Peer,
-    closed: BoxFuture<'static, CloseCause>,
-}
-
 enum Input {
     Ask(Ask),
-    Made(Result<Launched, Failure>),
-    Exited(Exit),
+    Child(ChildNews),
     HungUp(CloseCause),
     Due,
 }
@@ -160,7 +85,7 @@ impl Actor {
         tokio::select! {
             biased;
             cause = hung_up(line) => Input::HungUp(cause),
-            input = ended(child) => input,
+            news = child.news() => Input::Child(news),
             () = self.gone.cancelled() => Input::Ask(Ask::End),
             ask = self.mail.recv() => Input::Ask(ask.unwrap_or(Ask::End)),
             () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => Input::Due,
@@ -170,9 +95,9 @@ impl Actor {
     fn take(&mut self, input: Input) {
         match input {
             Input::Ask(ask) => self.asked(ask),
-            Input::Made(Ok(launched)) => self.made(launched),
-            Input::Made(Err(failure)) => self.ended(failure, None),
-            Input::Exited(exit) => {
+            Input::Child(ChildNews::Made(Ok(launched))) => self.made(launched),
+            Input::Child(ChildNews::Made(Err(failure))) => self.ended(failure, None),
+            Input::Child(ChildNews::Exited(exit)) => {
                 let provider = self.launcher.as_ref().map(Launcher::provider);
                 let failure = report::exit_failure(provider.unwrap_or_default(), &exit);
                 self.ended(failure, Some(&exit));
@@ -403,20 +328,5 @@ impl Actor {
                 Child::None | Child::Making { .. } => None,
             },
         });
-    }
-}
-
-async fn hung_up(line: &mut Option<Line>) -> CloseCause {
-    match line {
-        Some(line) => line.closed.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn ended(child: &mut Child) -> Input {
-    match child {
-        Child::None => std::future::pending().await,
-        Child::Making { made, .. } => Input::Made(made.as_mut().await),
-        Child::Running { exited, .. } => Input::Exited(exited.as_mut().await),
     }
 }

@@ -2,30 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jackfield_rpc::{Duplex, Heartbeat, Limits, Methods, Options, Peer};
+use jackfield_rpc::Methods;
 use jackfield_wire::{CloseCause, InstallationId, Mode, RuntimeProvider};
-use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::actor::{Actor, Ask, Held, Opener};
-use crate::admit::{Admission, Credential, Doors, Refused};
+use crate::admit::Doors;
 use crate::builder::HostBuilder;
 use crate::events::{self, PublishError, Published};
-use crate::launch::Launcher;
-use crate::lifecycle::Lifecycle;
-use crate::log::{LogLimits, LogStore};
+use crate::log::LogLimits;
 use crate::policy::Policy;
-use crate::runtime::{Runtime, installation_folder};
-use crate::session::{Ended, Session, Shared};
-use crate::spec::{Origin, Spec};
-use crate::status::StatusBoard;
+use crate::runtime::Runtime;
+use crate::session::Session;
 
 /// A plugin host: the map of sessions, and the door at which plugins dial in.
 ///
@@ -54,34 +47,6 @@ pub(crate) struct Inner {
     pub(crate) _lock: fs::File,
 }
 
-/// Why a plugin was not loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The host was built without a place for supervised plugins.
-    #[error(
-        "this host does not run plugins: its runtime provider is `none`; programs that dial in work"
-    )]
-    PluginsDisabled,
-    /// The folder for what the plugin writes cannot be made.
-    #[error("cannot open the log folder {}", path.display())]
-    Log {
-        /// The folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The host has shut down.
-    #[error("the host has shut down")]
-    ShutDown,
-}
-
-/// An open line of a plugin.
-#[derive(Debug, Clone)]
-pub struct Line {
-    id: InstallationId,
-    peer: Peer,
-}
-
 /// What a shutdown left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shutdown {
@@ -89,122 +54,11 @@ pub struct Shutdown {
     pub killed: Vec<InstallationId>,
 }
 
-/// Asks that may wait for a session's task.
-const MAILBOX: usize = 64;
-
 impl Host {
     /// Begins to make a host.
     #[must_use]
     pub fn builder() -> HostBuilder {
         HostBuilder::new()
-    }
-
-    /// Makes the session of an installation; it is inactive. An id that is loaded already gives
-    /// the session that is there, also when two load it at once. Counterpart: `Load`.
-    ///
-    /// # Errors
-    /// When the host has no place for supervised plugins, or no folder for their logs.
-    pub fn load(&self, spec: Spec) -> Result<Session, LoadError> {
-        let mut sessions = self.sessions_mut();
-        if self.inner.gone.is_cancelled() {
-            return Err(LoadError::ShutDown);
-        }
-        if let Some(session) = sessions.get(&spec.id) {
-            return Ok(session.clone());
-        }
-        let session = self.open_session(spec)?;
-        sessions.insert(session.id(), session.clone());
-        Ok(session)
-    }
-
-    fn open_session(&self, spec: Spec) -> Result<Session, LoadError> {
-        let inner = &self.inner;
-        let id = spec.id;
-        let mut log = None;
-        let mut launcher = None;
-        match &spec.origin {
-            Origin::External { token, .. } => inner.doors.open_external(*token, id),
-            Origin::Supervised { package, env } => {
-                let runtime = inner.runtime.clone().ok_or(LoadError::PluginsDisabled)?;
-                let path = installation_folder(&inner.data, id).join("logs");
-                let store = LogStore::open(&path, inner.log_limits)
-                    .map(Arc::new)
-                    .map_err(|source| LoadError::Log { path, source })?;
-                let mut all_env = inner.env.clone();
-                all_env.extend(env.clone());
-                launcher = Some(Launcher {
-                    id,
-                    runtime,
-                    package: Arc::clone(package),
-                    env: all_env,
-                    grace: inner.policy.stop_grace,
-                    rpc_url: inner.rpc_url.clone(),
-                    doors: Arc::clone(&inner.doors),
-                    log: Arc::clone(&store),
-                    tracker: inner.tracker.clone(),
-                    token: Mutex::default(),
-                });
-                log = Some(store);
-            }
-        }
-        let board = Arc::new(StatusBoard::new());
-        let (mail, inbox) = mpsc::channel(MAILBOX);
-        let (line_out, line) = watch::channel(None);
-        let (events, queue) = mpsc::channel(inner.policy.event_queue.max(1));
-        let gone = inner.gone.child_token();
-        let deliver = events::deliver(id, queue, line.clone(), board.subscribe());
-        let actor = Actor {
-            id,
-            lifecycle: Lifecycle::new(spec.mode()),
-            policy: Arc::clone(&inner.policy),
-            launcher,
-            board: Arc::clone(&board),
-            line_out,
-            mail: inbox,
-            to_self: mail.downgrade(),
-            tracker: inner.tracker.clone(),
-            gone: gone.clone(),
-            state: Held::default(),
-        };
-        inner.tracker.spawn(actor.run());
-        inner
-            .tracker
-            // Handles of the session may outlive it, and with them the queue.
-            .spawn(gone.run_until_cancelled_owned(deliver));
-        Ok(Session {
-            shared: Arc::new(Shared {
-                spec,
-                mail,
-                board,
-                line,
-                log,
-                events,
-            }),
-        })
-    }
-
-    /// Stops the plugin, closes its line and forgets the session. Its files, state and logs stay.
-    /// Unknown ids are fine. Counterpart: `Unload`. Cancel safe: the stop goes on, the session stays.
-    pub async fn unload(&self, id: InstallationId) {
-        let Some(session) = self.session(id) else {
-            return;
-        };
-        if session.stop_with(CloseCause::closed()).await.is_ok() {
-            let _ = session.ask(Ask::End).await;
-        }
-        let mut sessions = self.sessions_mut();
-        // Somebody may have loaded it anew meanwhile.
-        if sessions
-            .get(&id)
-            .is_some_and(|now| Arc::ptr_eq(&now.shared, &session.shared))
-        {
-            sessions.remove(&id);
-            self.inner.doors.close_external(id);
-        }
-        drop(sessions);
-        if let Some(log) = &session.shared.log {
-            log.close();
-        }
     }
 
     /// The session of an id, where it is loaded. Counterpart: `GetSession`.
@@ -217,65 +71,6 @@ impl Host {
     #[must_use]
     pub fn sessions(&self) -> Vec<Session> {
         self.sessions_mut().values().cloned().collect()
-    }
-
-    /// First step of a dial, before the upgrade: may this program become a line? Nothing is
-    /// reserved and no token is burnt. Where the line is open already, it is probed first, for the
-    /// policy's [`probe`](crate::Policy::probe) at most, and a dead one gives way.
-    ///
-    /// # Errors
-    /// Why not; [`Refused::status`] is the HTTP status that says so.
-    pub async fn admit(&self, credential: Credential) -> Result<Admission, Refused> {
-        let admission = self.inner.doors.check(credential)?;
-        let session = self.session(admission.id).ok_or(Refused::Gone)?;
-        let (reply, answer) = oneshot::channel();
-        let knock = session.ask(Ask::Knock(reply)).await;
-        knock.map_err(|Ended| Refused::Gone)?;
-        answer.await.map_err(|_| Refused::Gone)??;
-        Ok(admission)
-    }
-
-    /// Second step, after the upgrade: makes the duplex the line of the session. A duplex that
-    /// comes too late is closed as unavailable (1013): its program may dial again. Counterpart of
-    /// both steps: `Connect`.
-    ///
-    /// # Errors
-    /// When the session is not wanted any more, or another dial was quicker.
-    pub async fn attach(&self, admission: Admission, duplex: impl Duplex) -> Result<Line, Refused> {
-        let Admission { id, client } = admission;
-        let session = self.session(id).ok_or(Refused::Gone)?;
-        let policy = &self.inner.policy;
-        let options = Options {
-            limits: Limits {
-                inbound_calls: policy.inbound_calls,
-                max_in: policy.max_message,
-                ..Limits::default()
-            },
-            heartbeat: Some(Heartbeat {
-                every: policy.heartbeat,
-                dead_after: policy.dead_after,
-            }),
-            default_deadline: policy.call_deadline,
-            client,
-            ..Options::default()
-        };
-        let (methods, context) = (Arc::clone(&self.inner.methods), session.clone());
-        let tracker = self.inner.tracker.clone();
-        let open: Opener = Box::new(move |taken| {
-            let peer = jackfield_rpc::open(duplex, methods, context, options, &tracker);
-            match taken {
-                Ok(()) => Some(peer),
-                Err(cause) => {
-                    peer.close(cause);
-                    None
-                }
-            }
-        });
-        let (reply, answer) = oneshot::channel();
-        let attach = session.ask(Ask::Attach { open, reply }).await;
-        attach.map_err(|Ended| Refused::Gone)?;
-        let peer = answer.await.map_err(|_| Refused::Gone)??;
-        Ok(Line { id, peer })
     }
 
     /// Hands an event to every session whose manifest consumes it: each gets its events in order,
@@ -310,19 +105,6 @@ impl Host {
             }
         }
         Ok(published)
-    }
-
-    /// Removes everything of an installation: the session as [`Host::unload`] does, then its
-    /// files, state and logs.
-    ///
-    /// # Errors
-    /// When something of it cannot be removed.
-    pub async fn uninstall(&self, id: InstallationId) -> Result<(), crate::Failure> {
-        self.unload(id).await;
-        match &self.inner.runtime {
-            Some(runtime) => runtime.remove(id).await,
-            None => Ok(()),
-        }
     }
 
     /// Stops all plugins beside each other, closes the door and waits for everything to end.
@@ -387,24 +169,11 @@ impl Host {
             .map_or(RuntimeProvider::None, |runtime| runtime.provider())
     }
 
-    fn sessions_mut(&self) -> MutexGuard<'_, BTreeMap<InstallationId, Session>> {
+    pub(crate) fn sessions_mut(&self) -> MutexGuard<'_, BTreeMap<InstallationId, Session>> {
         self.inner
             .sessions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Line {
-    /// The installation.
-    #[must_use]
-    pub fn id(&self) -> InstallationId {
-        self.id
-    }
-
-    /// Waits for the end of the line, and says why it ended.
-    pub async fn closed(&self) -> CloseCause {
-        self.peer.closed().await
     }
 }
 

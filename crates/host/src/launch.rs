@@ -9,9 +9,9 @@ use jackfield_wire::{InstallationId, RuntimeProvider};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::actor::Launched;
 use crate::admit::Doors;
 use crate::failure::{Failure, Stage};
+use crate::held::Launched;
 use crate::log::LogStore;
 use crate::runtime::{BoxFuture, Launch, Running, Runtime};
 use crate::token::{Token, TokenHash};

@@ -70,6 +70,8 @@ mod spec;
 mod token;
 
 mod actor;
+mod ask;
+mod held;
 mod launch;
 mod report;
 pub mod runtime;
@@ -78,16 +80,20 @@ mod events;
 mod log;
 mod session;
 
+mod attach;
 mod builder;
 mod host;
 mod listen;
+mod load;
 
 pub use admit::{Admission, Credential, Refused};
+pub use attach::Line;
 pub use builder::{BuildError, Handler, HostBuilder};
 pub use events::{PublishError, Published};
 pub use failure::{Details, Failure, Stage};
-pub use host::{Host, Line, LoadError, Shutdown};
+pub use host::{Host, Shutdown};
 pub use listen::Listener;
+pub use load::LoadError;
 pub use log::{LogLimits, LogQuery, LogStream, LogsError};
 pub use policy::Policy;
 pub use session::{CallError, Ended, NotReady, Session, Supervised};

@@ -258,6 +258,9 @@ fn handshake(request: &Request<Incoming>) -> Result<HeaderValue, Box<Response<St
             "WebSocket version 13 with a key is expected\n",
         );
     };
+    if !is_key(key.as_bytes()) {
+        return refuse(StatusCode::BAD_REQUEST, "not a WebSocket key\n");
+    }
     let origin = text(headers, &header::ORIGIN);
     let host = text(headers, &header::HOST).unwrap_or_default();
     let foreign = |origin: &str| {
@@ -272,6 +275,12 @@ fn handshake(request: &Request<Incoming>) -> Result<HeaderValue, Box<Response<St
     }
     HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
         .or_else(|_| refuse(StatusCode::BAD_REQUEST, "not a WebSocket key\n"))
+}
+
+/// Sixteen bytes in base64 (RFC 6455, 4.2.1).
+fn is_key(key: &[u8]) -> bool {
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(digit)
 }
 
 fn refusal(refused: Refused) -> Response<String> {

@@ -10,7 +10,7 @@ use jackfield_wire::{
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::actor::Ask;
+use crate::ask::Ask;
 use crate::failure::Failure;
 use crate::log::{LogQuery, LogStore, LogStream, LogsError};
 use crate::spec::Spec;

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use jackfield_wire::method::tagged;
 use jackfield_wire::{Asked, Client, Fault, Method};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -75,7 +76,7 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
         Fut: Future<Output = Result<M::Output, Fault>> + Send + 'static,
     {
         let handler = Arc::new(handler);
-        self.raw(M::NAME, move |call, params| {
+        let answer = move |call: Call<C>, params: Option<Box<RawValue>>| {
             let handler = Arc::clone(&handler);
             async move {
                 let params = M::decode_params(params.as_deref()).map_err(|error| {
@@ -93,22 +94,27 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
                     Fault::internal(format!("the answer cannot be written as JSON: {error}"))
                 })
             }
-        })
+        };
+        self.add(M::NAME.into(), erased(answer))
     }
 
-    /// Adds a method whose JSON is not looked at. `None` stands for parameters that were missing
-    /// or `null`.
+    /// Adds a method in raw JSON. `None` stands for parameters that were missing or `null`. An answer
+    /// that is an object without a `method` gets the method's name put in, as strict peers need it.
     #[must_use]
-    pub fn raw<F, Fut>(mut self, name: impl Into<String>, handler: F) -> Self
+    pub fn raw<F, Fut>(self, name: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
     {
+        self.add(name.into().into(), tagging(handler))
+    }
+
+    fn add(mut self, name: Arc<str>, handler: Handler<C>) -> Self {
         let registered = Registered {
-            handler: erased(handler),
+            handler,
             in_order: false,
         };
-        self.by_name.insert(name.into().into(), registered);
+        self.by_name.insert(name, registered);
         self
     }
 
@@ -132,7 +138,7 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
         F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
     {
-        self.fallback = Some(erased(handler));
+        self.fallback = Some(tagging(handler));
         self
     }
 
@@ -166,6 +172,22 @@ where
     Fut: Future<Output = Answer> + Send + 'static,
 {
     Arc::new(move |call, params| Box::pin(handler(call, params)))
+}
+
+/// A raw handler whose answers carry their method.
+fn tagging<C: 'static, F, Fut>(handler: F) -> Handler<C>
+where
+    F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
+{
+    erased(move |call: Call<C>, params| {
+        let name = Arc::clone(&call.method);
+        let answer = handler(call, params);
+        async move {
+            tagged(&name, &answer.await?)
+                .map_err(|error| Fault::internal(format!("the answer is no JSON: {error}")))
+        }
+    })
 }
 
 impl<C> Call<C> {

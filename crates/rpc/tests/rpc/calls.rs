@@ -317,7 +317,7 @@ async fn draining_finishes_what_runs_and_refuses_what_comes() {
         pair.two.close(CloseCause::closed());
     };
     let (answer, ()) = soon(async { tokio::join!(caller, ender) }).await;
-    assert_eq!(answer.unwrap().get(), r#"{"done":true}"#);
+    assert_eq!(answer.unwrap().get(), r#"{"method":"slow","done":true}"#);
     soon(pair.one.closed()).await;
     end(pair).await;
 }

@@ -429,7 +429,7 @@ async fn a_peer_that_asked_for_nothing_sees_nothing_but_the_contract() {
     say(&mut client, r#"{"id":"r","method":"report"}"#).await;
     assert_eq!(
         hear(&mut client).await,
-        r#"{"id":"r","jsonrpc":"2.0","result":{}}"#
+        r#"{"id":"r","jsonrpc":"2.0","result":{"method":"report"}}"#
     );
     peer.close(jackfield_wire::CloseCause::closed());
     let (code, reason) = hear_close(&mut client).await;

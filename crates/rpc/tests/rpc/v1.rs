@@ -260,7 +260,7 @@ async fn a_legacy_peer_never_sees_any_of_it() {
     bare.say(json!({"id": 1, "method": "work"})).await;
     assert_eq!(
         bare.hear().await,
-        json!({"id": 1, "jsonrpc": "2.0", "result": {}})
+        json!({"id": 1, "jsonrpc": "2.0", "result": {"method": "work"}})
     );
     // Nor does it get to use it.
     bare.say(json!({"id": 2, "method": "watched"})).await;

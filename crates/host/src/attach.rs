@@ -1,0 +1,93 @@
+//! A dial becomes a line, in two steps: admit before the upgrade, attach after it.
+
+use std::sync::Arc;
+
+use jackfield_rpc::{Duplex, Heartbeat, Limits, Options, Peer};
+use jackfield_wire::{CloseCause, InstallationId};
+use tokio::sync::oneshot;
+
+use crate::admit::{Admission, Credential, Refused};
+use crate::ask::{Ask, Opener};
+use crate::host::Host;
+use crate::session::Ended;
+
+/// An open line of a plugin.
+#[derive(Debug, Clone)]
+pub struct Line {
+    id: InstallationId,
+    peer: Peer,
+}
+
+impl Host {
+    /// First step of a dial, before the upgrade: may this program become a line? Nothing is
+    /// reserved and no token is burnt. Where the line is open already, it is probed first, for the
+    /// policy's [`probe`](crate::Policy::probe) at most, and a dead one gives way.
+    ///
+    /// # Errors
+    /// Why not; [`Refused::status`] is the HTTP status that says so.
+    pub async fn admit(&self, credential: Credential) -> Result<Admission, Refused> {
+        let admission = self.inner.doors.check(credential)?;
+        let session = self.session(admission.id).ok_or(Refused::Gone)?;
+        let (reply, answer) = oneshot::channel();
+        let knock = session.ask(Ask::Knock(reply)).await;
+        knock.map_err(|Ended| Refused::Gone)?;
+        answer.await.map_err(|_| Refused::Gone)??;
+        Ok(admission)
+    }
+
+    /// Second step, after the upgrade: makes the duplex the line of the session. A duplex that
+    /// comes too late is closed as unavailable (1013): its program may dial again. Counterpart of
+    /// both steps: `Connect`.
+    ///
+    /// # Errors
+    /// When the session is not wanted any more, or another dial was quicker.
+    pub async fn attach(&self, admission: Admission, duplex: impl Duplex) -> Result<Line, Refused> {
+        let Admission { id, client } = admission;
+        let session = self.session(id).ok_or(Refused::Gone)?;
+        let policy = &self.inner.policy;
+        let options = Options {
+            limits: Limits {
+                inbound_calls: policy.inbound_calls,
+                max_in: policy.max_message,
+                ..Limits::default()
+            },
+            heartbeat: Some(Heartbeat {
+                every: policy.heartbeat,
+                dead_after: policy.dead_after,
+            }),
+            default_deadline: policy.call_deadline,
+            client,
+            ..Options::default()
+        };
+        let (methods, context) = (Arc::clone(&self.inner.methods), session.clone());
+        let tracker = self.inner.tracker.clone();
+        let open: Opener = Box::new(move |taken| {
+            let peer = jackfield_rpc::open(duplex, methods, context, options, &tracker);
+            match taken {
+                Ok(()) => Some(peer),
+                Err(cause) => {
+                    peer.close(cause);
+                    None
+                }
+            }
+        });
+        let (reply, answer) = oneshot::channel();
+        let attach = session.ask(Ask::Attach { open, reply }).await;
+        attach.map_err(|Ended| Refused::Gone)?;
+        let peer = answer.await.map_err(|_| Refused::Gone)??;
+        Ok(Line { id, peer })
+    }
+}
+
+impl Line {
+    /// The installation.
+    #[must_use]
+    pub fn id(&self) -> InstallationId {
+        self.id
+    }
+
+    /// Waits for the end of the line, and says why it ended.
+    pub async fn closed(&self) -> CloseCause {
+        self.peer.closed().await
+    }
+}

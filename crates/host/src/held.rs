@@ -1,0 +1,87 @@
+//! What a session's task holds while something runs, and how it waits for each.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use jackfield_rpc::Peer;
+use jackfield_wire::CloseCause;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::ask::Dial;
+use crate::failure::Failure;
+use crate::lifecycle::Waiter;
+use crate::runtime::{BoxFuture, Exit, Running};
+
+/// What exists only while something runs.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) child: Child,
+    pub(crate) line: Option<Line>,
+    pub(crate) due: Option<Instant>,
+    pub(crate) waiters: HashMap<Waiter, oneshot::Sender<()>>,
+    pub(crate) last_waiter: Waiter,
+    pub(crate) dialing: Option<Dial>,
+    /// A dial of a child whose launch is not reported yet: a quick program dials within a
+    /// millisecond. It waits, so that `active` always comes after `connecting` and has a process.
+    pub(crate) early: Option<Dial>,
+    /// Why it is down; kept until the next launch.
+    pub(crate) failure: Option<Failure>,
+    pub(crate) started_at: Option<SystemTime>,
+    pub(crate) close_with: Option<CloseCause>,
+}
+
+/// The process of a session.
+#[derive(Default)]
+pub(crate) enum Child {
+    #[default]
+    None,
+    Making {
+        cancel: CancellationToken,
+        made: BoxFuture<'static, Result<Launched, Failure>>,
+    },
+    Running {
+        running: Box<dyn Running>,
+        exited: BoxFuture<'static, Exit>,
+    },
+}
+
+/// A child, and its end with all its output kept.
+pub(crate) struct Launched {
+    pub(crate) running: Box<dyn Running>,
+    pub(crate) exited: BoxFuture<'static, Exit>,
+}
+
+/// The open line of a session.
+pub(crate) struct Line {
+    pub(crate) peer: Peer,
+    pub(crate) closed: BoxFuture<'static, CloseCause>,
+}
+
+/// What became of a child.
+pub(crate) enum ChildNews {
+    /// Its process runs, or could not be made.
+    Made(Result<Launched, Failure>),
+    /// Its process ended.
+    Exited(Exit),
+}
+
+impl Child {
+    /// Waits for news; for ever where there is no child. Cancel safe.
+    pub(crate) async fn news(&mut self) -> ChildNews {
+        match self {
+            Self::None => std::future::pending().await,
+            Self::Making { made, .. } => ChildNews::Made(made.as_mut().await),
+            Self::Running { exited, .. } => ChildNews::Exited(exited.as_mut().await),
+        }
+    }
+}
+
+/// Waits for the end of the line; for ever where there is none. Cancel safe.
+pub(crate) async fn hung_up(line: &mut Option<Line>) -> CloseCause {
+    match line {
+        Some(line) => line.closed.as_mut().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,169 @@
+//! Installations come and go: load, unload, uninstall.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use jackfield_wire::{CloseCause, InstallationId};
+use tokio::sync::{mpsc, watch};
+
+use crate::actor::Actor;
+use crate::ask::Ask;
+use crate::events;
+use crate::failure::Failure;
+use crate::held::Held;
+use crate::host::Host;
+use crate::launch::Launcher;
+use crate::lifecycle::Lifecycle;
+use crate::log::LogStore;
+use crate::runtime::installation_folder;
+use crate::session::{Session, Shared};
+use crate::spec::{Origin, Spec};
+use crate::status::StatusBoard;
+
+/// Why a plugin was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The host was built without a place for supervised plugins.
+    #[error(
+        "this host does not run plugins: its runtime provider is `none`; programs that dial in work"
+    )]
+    PluginsDisabled,
+    /// The folder for what the plugin writes cannot be made.
+    #[error("cannot open the log folder {}", path.display())]
+    Log {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The host has shut down.
+    #[error("the host has shut down")]
+    ShutDown,
+}
+
+/// Asks that may wait for a session's task.
+const MAILBOX: usize = 64;
+
+impl Host {
+    /// Makes the session of an installation; it is inactive. An id that is loaded already gives
+    /// the session that is there, also when two load it at once. Counterpart: `Load`.
+    ///
+    /// # Errors
+    /// When the host has no place for supervised plugins, or no folder for their logs.
+    pub fn load(&self, spec: Spec) -> Result<Session, LoadError> {
+        let mut sessions = self.sessions_mut();
+        if self.inner.gone.is_cancelled() {
+            return Err(LoadError::ShutDown);
+        }
+        if let Some(session) = sessions.get(&spec.id) {
+            return Ok(session.clone());
+        }
+        let session = self.open_session(spec)?;
+        sessions.insert(session.id(), session.clone());
+        Ok(session)
+    }
+
+    fn open_session(&self, spec: Spec) -> Result<Session, LoadError> {
+        let inner = &self.inner;
+        let id = spec.id;
+        let mut log = None;
+        let mut launcher = None;
+        match &spec.origin {
+            Origin::External { token, .. } => inner.doors.open_external(*token, id),
+            Origin::Supervised { package, env } => {
+                let runtime = inner.runtime.clone().ok_or(LoadError::PluginsDisabled)?;
+                let path = installation_folder(&inner.data, id).join("logs");
+                let store = LogStore::open(&path, inner.log_limits)
+                    .map(Arc::new)
+                    .map_err(|source| LoadError::Log { path, source })?;
+                let mut all_env = inner.env.clone();
+                all_env.extend(env.clone());
+                launcher = Some(Launcher {
+                    id,
+                    runtime,
+                    package: Arc::clone(package),
+                    env: all_env,
+                    grace: inner.policy.stop_grace,
+                    rpc_url: inner.rpc_url.clone(),
+                    doors: Arc::clone(&inner.doors),
+                    log: Arc::clone(&store),
+                    tracker: inner.tracker.clone(),
+                    token: Mutex::default(),
+                });
+                log = Some(store);
+            }
+        }
+        let board = Arc::new(StatusBoard::new());
+        let (mail, inbox) = mpsc::channel(MAILBOX);
+        let (line_out, line) = watch::channel(None);
+        let (events, queue) = mpsc::channel(inner.policy.event_queue.max(1));
+        let gone = inner.gone.child_token();
+        let deliver = events::deliver(id, queue, line.clone(), board.subscribe());
+        let actor = Actor {
+            id,
+            lifecycle: Lifecycle::new(spec.mode()),
+            policy: Arc::clone(&inner.policy),
+            launcher,
+            board: Arc::clone(&board),
+            line_out,
+            mail: inbox,
+            to_self: mail.downgrade(),
+            tracker: inner.tracker.clone(),
+            gone: gone.clone(),
+            state: Held::default(),
+        };
+        inner.tracker.spawn(actor.run());
+        inner
+            .tracker
+            // Handles of the session may outlive it, and with them the queue.
+            .spawn(gone.run_until_cancelled_owned(deliver));
+        Ok(Session {
+            shared: Arc::new(Shared {
+                spec,
+                mail,
+                board,
+                line,
+                log,
+                events,
+            }),
+        })
+    }
+
+    /// Stops the plugin, closes its line and forgets the session. Its files, state and logs stay.
+    /// Unknown ids are fine. Counterpart: `Unload`. Cancel safe: the stop goes on, the session stays.
+    pub async fn unload(&self, id: InstallationId) {
+        let Some(session) = self.session(id) else {
+            return;
+        };
+        if session.stop_with(CloseCause::closed()).await.is_ok() {
+            let _ = session.ask(Ask::End).await;
+        }
+        let mut sessions = self.sessions_mut();
+        // Somebody may have loaded it anew meanwhile.
+        if sessions
+            .get(&id)
+            .is_some_and(|now| Arc::ptr_eq(&now.shared, &session.shared))
+        {
+            sessions.remove(&id);
+            self.inner.doors.close_external(id);
+        }
+        drop(sessions);
+        if let Some(log) = &session.shared.log {
+            log.close();
+        }
+    }
+
+    /// Removes everything of an installation: the session as [`Host::unload`] does, then its
+    /// files, state and logs.
+    ///
+    /// # Errors
+    /// When something of it cannot be removed.
+    pub async fn uninstall(&self, id: InstallationId) -> Result<(), Failure> {
+        self.unload(id).await;
+        match &self.inner.runtime {
+            Some(runtime) => runtime.remove(id).await,
+            None => Ok(()),
+        }
+    }
+}
