@@ -32,10 +32,10 @@ pub(crate) struct Cli {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Global {
     /// Write JSON for programs to standard output: one object per line, nothing else
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
     /// Say more about what the host does, on standard error; up to -vvv. RUST_LOG counts more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 

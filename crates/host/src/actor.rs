@@ -60,6 +60,9 @@ impl Actor {
     /// Leaves nothing behind, however it was left.
     async fn end(mut self) {
         self.gone.cancel();
+        // For the status alone: what it would have done is done below.
+        let _ = self.lifecycle.on(Event::Stop(0), &self.policy);
+        self.publish();
         self.line_out.send_replace(None);
         if let Some(line) = self.state.line.take() {
             line.peer.close(CloseCause::unavailable("the host is gone"));

@@ -55,8 +55,9 @@ pub(crate) fn wanted(state: ReportedState) -> bool {
     }
 }
 
-/// Hands events on, one after the other. One that the line broke under is handed on again over the
-/// next line; one that was refused, or not acknowledged in time, is not.
+/// Hands events on, one after the other. One that the line broke under is handed on once more over
+/// the next line, unless the process ended with it: an event that kills a plugin would kill it again
+/// until it is given up. One that was refused, or not acknowledged in time, is not repeated.
 pub(crate) async fn deliver(
     id: InstallationId,
     mut queue: mpsc::Receiver<Arc<RawValue>>,
@@ -64,17 +65,25 @@ pub(crate) async fn deliver(
     mut status: watch::Receiver<Status>,
 ) {
     while let Some(event) = queue.recv().await {
+        // The process that an earlier line broke under, where there was one.
+        let mut broken: Option<Option<u32>> = None;
         loop {
             let Some(peer) = open_line(&mut line, &mut status).await else {
                 tracing::debug!(%id, "an event is dropped: the plugin is not wanted any more");
                 break;
             };
+            let pid = status.borrow().pid;
+            if broken.is_some_and(|broken| broken != pid) {
+                tracing::warn!(%id, "an event is dropped: the plugin's process ended at it");
+                break;
+            }
             match peer
                 .call_raw(Event::NAME, Some(&event), CallOptions::default())
                 .await
             {
                 Ok(_) => break,
-                Err(CallError::Closed(_)) => {
+                Err(CallError::Closed(_)) if broken.is_none() => {
+                    broken = Some(pid);
                     // The watch may still hold the line that has just broken.
                     if line
                         .wait_for(|now| now.as_ref().is_none_or(Peer::is_open))

@@ -158,10 +158,10 @@ impl Lifecycle {
                 then: Next::Retry(_),
             } => ReportedState::Restarting,
             Phase::Halting {
-                then: Next::Off | Next::Launch,
+                // Given up counts: no restart is promised, and it is not gone yet.
+                then: Next::Off | Next::Launch | Next::Fail,
             } => ReportedState::Stopping,
-            // It is given up, whatever is still to be cleared away: no restart is promised.
-            Phase::Failed | Phase::Halting { then: Next::Fail } => ReportedState::Errored,
+            Phase::Failed => ReportedState::Errored,
         }
     }
 

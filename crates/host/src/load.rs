@@ -117,7 +117,7 @@ impl Host {
         inner
             .tracker
             // Handles of the session may outlive it, and with them the queue.
-            .spawn(gone.run_until_cancelled_owned(deliver));
+            .spawn(gone.clone().run_until_cancelled_owned(deliver));
         Ok(Session {
             shared: Arc::new(Shared {
                 spec,
@@ -126,6 +126,7 @@ impl Host {
                 line,
                 log,
                 events,
+                gone,
             }),
         })
     }

@@ -9,6 +9,7 @@ use jackfield_wire::{
 };
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::ask::Ask;
 use crate::failure::Failure;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) line: watch::Receiver<Option<Peer>>,
     pub(crate) log: Option<Arc<LogStore>>,
     pub(crate) events: mpsc::Sender<Arc<RawValue>>,
+    /// Cancelled when the session has ended.
+    pub(crate) gone: CancellationToken,
 }
 
 /// A session whose process the host owns. Counterpart: `Supervised`.
@@ -135,6 +138,9 @@ impl Session {
     pub async fn ready(&self) -> Result<(), NotReady> {
         let mut status = self.status();
         loop {
+            if self.shared.gone.is_cancelled() {
+                return Err(Ended.into());
+            }
             {
                 let now = status.borrow_and_update();
                 match now.state {
@@ -144,17 +150,17 @@ impl Session {
                             return Err(NotReady::Errored(Box::new(failure)));
                         }
                     }
-                    ReportedState::Inactive | ReportedState::Stopping => {
-                        return Err(NotReady::Stopped);
-                    }
-                    ReportedState::Starting
+                    ReportedState::Inactive => return Err(NotReady::Stopped),
+                    // Stopping may lead to a new start, or to errored.
+                    ReportedState::Stopping
+                    | ReportedState::Starting
                     | ReportedState::Connecting
                     | ReportedState::Restarting => {}
                 }
             }
             tokio::select! {
                 changed = status.changed() => changed.map_err(|_| Ended)?,
-                () = self.shared.mail.closed() => return Err(Ended.into()),
+                () = self.shared.gone.cancelled() => {}
             }
         }
     }

@@ -50,8 +50,9 @@ impl Dial {
     #[must_use]
     pub fn new(host: &Host, query: &str) -> Self {
         let address = host.local_addr().expect("the host listens");
+        let authority = address.to_string();
         let headers = [
-            ("Host", address.to_string().as_str()),
+            ("Host", authority.as_str()),
             ("Connection", "Upgrade"),
             ("Upgrade", "websocket"),
             ("Sec-WebSocket-Version", "13"),

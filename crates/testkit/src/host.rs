@@ -136,11 +136,24 @@ pub async fn within<T>(what: impl Future<Output = T>) -> T {
 /// The states that a session went through, oldest first.
 #[must_use]
 pub fn states(session: &Session) -> Vec<ReportedState> {
-    session
-        .history()
-        .iter()
-        .map(|change| change.state)
-        .collect()
+    let history = session.history();
+    history.iter().map(|change| change.state).collect()
+}
+
+/// The same, where a process ended while its line was open: whether the line or the exit is
+/// noticed first is up to the system, so the moment between the two is left out.
+#[must_use]
+pub fn states_of_crashes(session: &Session) -> Vec<ReportedState> {
+    use ReportedState::{Active, Connecting, Errored, Restarting};
+    let mut states = states(session);
+    let mut at = 1;
+    while at + 1 < states.len() {
+        if let [Active, Connecting, Restarting | Errored] = states[at - 1..=at + 1] {
+            states.remove(at);
+        }
+        at += 1;
+    }
+    states
 }
 
 /// Waits for a status.

@@ -17,7 +17,9 @@ mod rig;
 
 pub use again::{Again, as_program, tell};
 pub use dial::{Dial, RawLine, Reply};
-pub use host::{TestHost, bench_host, host_in, quick, states, until, until_state, within};
+pub use host::{
+    TestHost, bench_host, host_in, quick, states, states_of_crashes, until, until_state, within,
+};
 pub use procs::{
     alive, alive_with, end, environment, eventually, open_files, parent_of, tree_of, until_file,
 };

@@ -68,16 +68,27 @@ pub fn parent_of(pid: u32) -> Option<u32> {
     stat(pid).map(|(_, parent)| parent)
 }
 
-/// The environment that a process was born with.
+/// The environment that a plugin's process was born with.
 ///
 /// # Panics
-/// When there is no such process, or it is not text.
-#[must_use]
-pub fn environment(pid: u32) -> BTreeMap<String, String> {
-    let bytes = fs::read(format!("/proc/{pid}/environ")).expect("a process");
-    let text = String::from_utf8(bytes).expect("text");
-    text.split_terminator('\0')
-        .map(|pair| pair.split_once('=').expect("a variable"))
+/// When there is no such process, or it is no plugin.
+pub async fn environment(pid: u32) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    // A process is known a moment before it has become the program, and while it does so a read
+    // may see half of each.
+    eventually(Duration::from_secs(30), "a plugin's environment", || {
+        let before = std::mem::replace(&mut found, variables(pid));
+        found.contains_key("JACKFIELD_STATE_DIR") && before == found
+    })
+    .await;
+    found
+}
+
+fn variables(pid: u32) -> BTreeMap<String, String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes)
+        .split_terminator('\0')
+        .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }

@@ -34,13 +34,7 @@ impl Rig {
     /// is, so that a hundred packages do not copy it a hundred times.
     #[must_use]
     pub fn package(self, program: &str) -> Arc<Package> {
-        let mut args = vec![
-            "-c".to_owned(),
-            r#"exec "$0" "$@""#.to_owned(),
-            program.to_owned(),
-        ];
-        args.extend(self.args);
-        let mut manifest = manifest(json!({"command": "sh", "args": args}));
+        let mut manifest = manifest(json!({"command": program, "args": self.args}));
         if let (Value::Object(manifest), Value::Object(extra)) = (&mut manifest, self.extra) {
             manifest.extend(extra);
         }

@@ -18,11 +18,13 @@ use crate::source;
 const HELP: &str = "\
 Prints the address at which the program has to dial in, with a token that holds as long as this
 command runs, and waits for it: for ever, or as long as --timeout says. The program may go and come
-back. Its output stays where you started it.
+back. Its output stays where you started it. For a program on another machine, listen on an address
+that it can reach.
 
 Examples:
   jackfield external hello/manifest.json
-  jackfield external hello --listen 127.0.0.1:7331 --call greet '{\"name\":\"you\"}'";
+  jackfield external hello --listen 127.0.0.1:7331 --call greet '{\"name\":\"you\"}'
+  jackfield external hello --listen 0.0.0.0:7331       and put this machine's name into the address";
 
 /// Let a program that you start yourself dial in, follow it, call it
 #[derive(Debug, clap::Args)]

@@ -19,7 +19,8 @@ Answers go to standard output, everything else to standard error.
 
 Examples:
   jackfield run hello                                  the plugin in the folder, as it is now
-  jackfield run hello.zip --call greet '{\"name\":\"you\"}'  call a method; --call ping null checks any plugin
+  jackfield run hello.zip --call greet '{\"name\":\"you\"}'  call a method
+  jackfield run hello --call ping null                 what every plugin answers
   jackfield run hello --once --call greet '{\"name\":\"you\"}' 2>/dev/null | jq .greeting
   jackfield run hello --config '{\"greeting\":\"Ahoy\"}' --event EventThreadPublished '{\"id\":\"1\"}'
   jackfield run hello --data ./data --env LOG=debug    keep its state; give it a variable";

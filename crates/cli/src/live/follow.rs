@@ -64,6 +64,9 @@ enum Event {
 /// How long nothing may happen before it is said what is waited for.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// How long a kill may take before we go all the same: what is left dies with us.
+const KILL_WITHIN: Duration = Duration::from_secs(1);
+
 type Stopping = Pin<Box<dyn Future<Output = Shutdown>>>;
 
 /// Starts the plugin, does what the plan says, tells everything that happens and stops the plugin
@@ -101,7 +104,12 @@ pub(crate) async fn follow(
             }
         };
         let end = match event {
-            Event::Signal if stopping.is_some() => return Err(LiveError::Killed),
+            Event::Signal if stopping.is_some() => {
+                // No grace: what still runs is killed. Then nothing writes into a folder that is
+                // about to be removed.
+                let _ = timeout(KILL_WITHIN, host.shutdown(Duration::ZERO)).await;
+                return Err(LiveError::Killed);
+            }
             Event::Signal if plan.once && scripted => Some(Err(LiveError::Interrupted)),
             Event::Signal => Some(tally.end()),
             Event::Changed => {

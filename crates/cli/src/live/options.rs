@@ -24,6 +24,7 @@ pub(crate) struct Options {
     #[arg(long)]
     once: bool,
     /// How long to wait for the plugin to become active, and for each answer: 500ms, 30s, 2m
+    /// [default: 30s; for a program that dials in by itself, for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// Keep the plugin's files, state and logs in this folder; without it they go away at the end

@@ -95,7 +95,7 @@ export class Plugin {
           const failed = (error) => console.error(`connected failed: ${error.stack}`)
           Promise.resolve().then(handler).catch(failed)
         }
-        const { code, reason } = await line.ended
+        const { code, reason } = await line.serve()
         console.log(`the line ended: ${reason || 'closed'} (code ${code})`)
         if (code === 1000 || code === 1005) return 0 // the host has hung up
         if (code === 1008 || code === 1009) return 1
@@ -146,6 +146,7 @@ export class Plugin {
 /** One open WebSocket (RFC 6455), the client's side of it. */
 class Line {
   #socket
+  #buffered
   #answer
   #pending = new Map()
   #parts = []
@@ -157,24 +158,27 @@ class Line {
 
   constructor(socket, first, answer) {
     this.#socket = socket
+    this.#buffered = first
     this.#answer = answer
-    this.ended = new Promise((resolve) => (this.#end = resolve))
-    let buffered = first
+  }
+
+  /** Reads until the line ends, and says why it did. */
+  serve() {
     const read = (data) => {
-      buffered = buffered.length ? Buffer.concat([buffered, data]) : data
-      buffered = buffered.subarray(this.#frames(buffered))
+      this.#buffered = this.#buffered.length ? Buffer.concat([this.#buffered, data]) : data
+      this.#buffered = this.#buffered.subarray(this.#frames(this.#buffered))
     }
-    socket.setTimeout(0)
-    socket.removeAllListeners('timeout')
-    socket.on('data', read)
-    socket.on('error', (error) => this.#finish(1006, `the line broke (${error.code})`))
-    socket.on('close', () => this.#finish(1006, 'the line broke'))
+    const ended = new Promise((resolve) => (this.#end = resolve))
+    this.#socket.on('data', read)
+    this.#socket.on('error', (error) => this.#finish(1006, `the line broke (${error.code})`))
+    this.#socket.on('close', () => this.#finish(1006, 'the line broke'))
     // A host that is gone without a word is noticed.
     this.#alive = setInterval(() => {
       if (Date.now() - this.#seen > SILENCE) return this.#finish(1006, 'no sign of life')
       this.#send(PING, Buffer.alloc(0))
     }, SILENCE / 3)
-    read(Buffer.alloc(0))
+    read(Buffer.alloc(0)) // what came with the answer to the dial
+    return ended
   }
 
   /** Connects. Errors do not show the URL: there is a secret in it. */
@@ -216,8 +220,8 @@ class Line {
           // Trying again cannot help where this is not wanted.
           return fail(`it answered "${lines[0]}"`, / 40[013] /.test(lines[0]))
         }
-        socket.removeAllListeners('error')
-        socket.removeAllListeners('close')
+        socket.setTimeout(0)
+        for (const event of ['error', 'close', 'timeout']) socket.removeAllListeners(event)
         resolve(new Line(socket, head.subarray(end + 4), answer))
       })
     })

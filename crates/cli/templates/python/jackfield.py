@@ -45,7 +45,12 @@ class Plugin:
 
     def event(self, name):
         """Decorator: the function takes an event that the manifest lists under events_consumed."""
-        return lambda handler: self._events.setdefault(name, handler)
+
+        def take(handler):
+            self._events[name] = handler
+            return handler
+
+        return take
 
     def configure(self, handler):
         """Decorator: the function takes the whole configuration; it returns False to refuse it."""

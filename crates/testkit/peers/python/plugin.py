@@ -12,7 +12,7 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 URL = os.environ["STORYDEN_RPC_URL"]
 EXTERNAL = parse_qs(urlsplit(URL).query)["token"][0].startswith("sdprt_")
@@ -52,15 +52,20 @@ class Line:
         return frame["result"]
 
     async def serve(self):
-        async with asyncio.TaskGroup() as tasks:
+        running = set()
+        try:
             async for text in self.socket:
                 frame = json.loads(text)
                 if "method" in frame:
-                    tasks.create_task(self.answer(frame))
+                    task = asyncio.create_task(self.answer(frame))
+                    running.add(task)
+                    task.add_done_callback(running.discard)
                 elif waiting := self.waiting.get(frame.get("id")):
                     waiting.set_result(frame)
-            for waiting in self.waiting.values():
-                waiting.cancel()
+        finally:
+            # Nobody waits for these any more.
+            for task in running:
+                task.cancel()
 
     async def answer(self, frame):
         method, params = frame["method"], frame.get("params") or {}
@@ -153,7 +158,7 @@ async def main():
         except InvalidStatus as refused:
             if not EXTERNAL or refused.response.status_code < 500:
                 sys.exit(f"refused: {refused}")
-        except (OSError, ConnectionClosed, EOFError) as error:
+        except (OSError, WebSocketException) as error:
             if not EXTERNAL:
                 sys.exit(f"cannot connect: {error}")
         await asyncio.sleep(pause)

@@ -95,8 +95,10 @@ async fn main() {
     let url = std::env::var("STORYDEN_RPC_URL").expect("STORYDEN_RPC_URL");
     let hangs_up = orders.hang_up || orders.redial;
     talk(&url, &orders, hangs_up).await;
-    while orders.redials {
-        talk(&url, &orders, false).await;
+    if orders.redials {
+        loop {
+            talk(&url, &orders, false).await;
+        }
     }
     if orders.redial {
         talk(&url, &orders, false).await;
@@ -110,12 +112,6 @@ async fn talk(url: &str, orders: &Orders, hangs_up: bool) {
     let (socket, _) = dial(url, orders.redials).await;
     if let Some(code) = orders.crash {
         exit(code);
-    }
-    if orders.dial_twice {
-        match tokio_tungstenite::connect_async(url).await {
-            Ok(_) => println!("second dial: let in"),
-            Err(error) => println!("second dial: {error}"),
-        }
     }
     let (mut sink, mut source) = socket.split();
     if hangs_up {
@@ -140,6 +136,16 @@ async fn talk(url: &str, orders: &Orders, hangs_up: bool) {
             }
         }
     });
+    if orders.dial_twice {
+        // Beside the reading: a line that does not answer pings is taken for dead.
+        let url = url.to_owned();
+        tasks.spawn(async move {
+            match tokio_tungstenite::connect_async(url).await {
+                Ok(_) => println!("second dial: let in"),
+                Err(error) => println!("second dial: {error}"),
+            }
+        });
+    }
     // Returning drops both halves of the socket: no close frame is sent.
     while let Some(Ok(message)) = tokio::select! {
         message = source.next() => message,

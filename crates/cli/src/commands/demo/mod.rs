@@ -9,7 +9,7 @@ mod story;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -27,9 +27,9 @@ use crate::templates::Language;
 use steps::Steps;
 
 const HELP: &str = "\
-Writes a plugin in Python (or Node), packs, checks and runs it, calls it, kills it, waits until it is
-back by itself, stops it and looks whether anything is left; then the same with one in Rust. Works in
-a temporary folder. Exit code 0 when all of it held.";
+Writes a plugin in Python (or Node), packs, checks and runs it, calls it, kills it, waits until it
+is back by itself, stops it and looks whether anything is left; then the same with one in Rust.
+Works in a temporary folder. Exit code 0 when all of it held.";
 
 /// Show it all: a plugin written, packed, run, called, killed, back by itself, stopped
 #[derive(Debug, clap::Args)]
@@ -151,14 +151,15 @@ async fn demo(args: &Args, folder: &Path, out: &Out) -> Result<(), DemoError> {
 
     let took = began.elapsed();
     let object = json!({ "type": "end", "ok": true, "took_ms": took.as_millis() as u64 });
-    out.tell(
-        &object,
-        format_args!("\nEverything held, in {took:.1?}. Next, one of your own:"),
+    let mut text = format!(
+        "\nEverything held, in {took:.1?}. Next, one of your own:\n  \
+         jackfield new hello --lang python\n  \
+         jackfield run hello --call greet '{{\"name\": \"you\"}}'"
     );
-    out.say("  jackfield new hello --lang python && jackfield run hello --call greet '{\"name\":\"you\"}'");
     if let Ok(program) = std::env::current_exe() {
-        out.say(format_args!("where `jackfield` is {}", program.display()));
+        text += &format!("\nwhere `jackfield` is {}", program.display());
     }
+    out.result(&object, text);
     Ok(())
 }
 
@@ -226,7 +227,7 @@ fn rust_package(folder: &Path) -> Result<Package, DemoError> {
     let manifest = json!({
         "id": "hello-rust", "author": "jackfield", "name": "Hello in Rust",
         "description": "The demo's plugin in Rust.", "version": "0.1.0",
-        "command": PathBuf::from(program), "args": ["demo-plugin"],
+        "command": program, "args": ["demo-plugin"],
     });
     let path = folder.join("manifest.json");
     fs::write(path, manifest.to_string()).map_err(DemoError::Folder)?;

@@ -54,10 +54,13 @@ async fn main() -> Result<(), RunError> {
             let greeting = format!("{}, {}!", settings.greeting, who.name);
             async { Ok(Greeting { greeting }) }
         })
-        .on_event("EventThreadPublished", async |_: Host, event: ThreadPublished| {
-            println!("thread {} was published", event.id);
-            Ok(())
-        })
+        .on_event(
+            "EventThreadPublished",
+            async |_: Host, event: ThreadPublished| {
+                println!("thread {} was published", event.id);
+                Ok(())
+            },
+        )
         .on_configure(move |_: Host, new: Settings| {
             println!("configured: {new:?}");
             *set.write().unwrap_or_else(PoisonError::into_inner) = new;

@@ -1,12 +1,11 @@
 //! `jackfield run`, with real plugins.
 
-mod support;
-
 use std::fs;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Running, folder, is_there, new, pid_of, run, run_well, script};
+
+use crate::support::{self, Running, folder, is_there, new, pid_of, run, run_well, script};
 
 const LANGUAGES: [&str; 2] = ["python", "node"];
 
@@ -296,13 +295,13 @@ fn a_plugin_that_never_dials_is_waited_for_as_long_as_was_said() {
     script(folder.path(), "silent", "echo $$; exec sleep 1000");
     let ended = run(
         folder.path(),
-        &["run", "silent", "--timeout", "1s", "--json"],
+        &["run", "silent", "--timeout", "3s", "--json"],
     );
     assert_eq!(ended.code, 3);
     let error = ended.one("error");
     let message = error["message"].as_str().unwrap();
     assert!(
-        message.contains("did not become active within 1s"),
+        message.contains("did not become active within 3s"),
         "{message}"
     );
     assert!(
@@ -370,16 +369,13 @@ fn signals_stop_the_plugin_and_all_it_started() {
 
 #[test]
 fn a_second_interrupt_does_not_wait_for_the_grace() {
-    let folder = folder();
-    script(
-        folder.path(),
-        "stubborn",
-        "trap '' INT TERM; echo $$; while :; do sleep 1; done",
-    );
-    let mut running = Running::start(
-        folder.path(),
-        &["run", "stubborn", "--json", "--grace", "10m"],
-    );
+    let (folder, temporary) = (folder(), support::folder());
+    let stubborn = "trap '' INT TERM; echo $$; while :; do sleep 1; done";
+    script(folder.path(), "stubborn", stubborn);
+    let line = ["run", "stubborn", "--json", "--grace", "10m"];
+    let mut command = support::jackfield(folder.path(), &line);
+    command.env("TMPDIR", temporary.path());
+    let mut running = Running::spawn(command);
     let said = running.object(|object| object["type"] == "log");
     let plugin = said["text"].as_str().unwrap().parse().unwrap();
     running.signal(Signal::INT);
@@ -389,6 +385,7 @@ fn a_second_interrupt_does_not_wait_for_the_grace() {
     assert_eq!(ended.code, 130);
     assert_eq!(ended.one("error")["exit_code"], 130);
     support::wait_until_gone(plugin);
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -457,6 +454,21 @@ fn a_data_folder_is_kept_with_the_plugins_state() {
 }
 
 #[test]
+fn a_data_folder_in_use_is_not_shared() {
+    let folder = folder();
+    new(folder.path(), "hello", "python");
+    let line = ["run", "hello", "--json", "--data", "data"];
+    let mut first = Running::start(folder.path(), &line);
+    first.state("active");
+    let ended = run(folder.path(), &["run", "hello", "--data", "data"]);
+    assert_eq!(ended.code, 1);
+    ended.says("is in use by another host").says("--data");
+    ended.says(&first.pid().to_string());
+    first.signal(Signal::INT);
+    assert_eq!(first.end().code, 0);
+}
+
+#[test]
 fn without_a_data_folder_nothing_is_left_behind() {
     let (folder, temporary) = (folder(), support::folder());
     new(folder.path(), "hello", "python");
@@ -482,6 +494,7 @@ fn when_nobody_reads_any_more_it_ends() {
         .stderr(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
-    // It ends by itself: this waits for it.
+    // It ends by itself.
+    support::wait_until_gone(child.id());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -1,8 +1,4 @@
 //! Runs the built command, as a person or a program would.
-#![expect(
-    dead_code,
-    reason = "each test file is a program of its own and uses a part of this"
-)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -16,15 +12,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything takes here, on a machine that has much else to do.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder to work in, which goes away.
-pub fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
 /// The command, with an environment that says nothing about colours and logs.
-pub fn jackfield(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn jackfield(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jackfield"));
     command.args(arguments).current_dir(folder);
     command
@@ -37,19 +33,19 @@ pub fn jackfield(folder: &Path, arguments: &[&str]) -> Command {
 
 /// What a command that has ended leaves.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs it to its end.
-pub fn run(folder: &Path, arguments: &[&str]) -> Ended {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ended {
     Running::start(folder, arguments).end()
 }
 
 /// Runs it to its end, and expects that it went well.
-pub fn run_well(folder: &Path, arguments: &[&str]) -> Ended {
+pub(crate) fn run_well(folder: &Path, arguments: &[&str]) -> Ended {
     let ended = run(folder, arguments);
     assert_eq!(ended.code, 0, "{arguments:?}: {ended:#?}");
     ended
@@ -57,7 +53,7 @@ pub fn run_well(folder: &Path, arguments: &[&str]) -> Ended {
 
 impl Ended {
     /// Its standard output: one JSON object per line, and nothing else.
-    pub fn objects(&self) -> Vec<Value> {
+    pub(crate) fn objects(&self) -> Vec<Value> {
         let object = |line| match serde_json::from_str(line) {
             Ok(object @ Value::Object(_)) => object,
             other => panic!("{line:?} is not an object: {other:?}"),
@@ -66,20 +62,20 @@ impl Ended {
     }
 
     /// The objects of one type.
-    pub fn of(&self, kind: &str) -> Vec<Value> {
+    pub(crate) fn of(&self, kind: &str) -> Vec<Value> {
         let objects = self.objects().into_iter();
         objects.filter(|object| object["type"] == kind).collect()
     }
 
     /// The one object of a type.
-    pub fn one(&self, kind: &str) -> Value {
+    pub(crate) fn one(&self, kind: &str) -> Value {
         let mut objects = self.of(kind);
         assert_eq!(objects.len(), 1, "{kind}: {self:#?}");
         objects.remove(0)
     }
 
     /// Expects this in what people see.
-    pub fn says(&self, text: &str) -> &Self {
+    pub(crate) fn says(&self, text: &str) -> &Self {
         let all = format!("{}{}", self.stdout, self.stderr);
         assert!(all.contains(text), "{text:?} is not in {self:#?}");
         self
@@ -87,7 +83,7 @@ impl Ended {
 }
 
 /// A command that runs. Killed when it is dropped, and all that it started ends with it.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
     /// Every line so far, also those that nobody waited for.
@@ -96,11 +92,11 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         Self::spawn(jackfield(folder, arguments))
     }
 
-    pub fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (send, lines) = channel();
@@ -126,16 +122,16 @@ impl Running {
         }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         signal_to(self.pid(), signal);
     }
 
     /// The next line of standard output of which this holds.
-    pub fn line(&mut self, holds: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn line(&mut self, holds: impl Fn(&str) -> bool) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => {
@@ -150,18 +146,18 @@ impl Running {
     }
 
     /// The next object of which this holds.
-    pub fn object(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn object(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
         let read = |line: &str| serde_json::from_str::<Value>(line).unwrap();
         read(&self.line(|line| holds(&read(line))))
     }
 
     /// Waits until the plugin is in this state.
-    pub fn state(&mut self, state: &str) -> Value {
+    pub(crate) fn state(&mut self, state: &str) -> Value {
         self.object(|object| object["type"] == "state" && object["state"] == state)
     }
 
     /// Waits for the end.
-    pub fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> Ended {
         // Its standard output ends with it.
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -189,28 +185,28 @@ impl Drop for Running {
     }
 }
 
-pub fn signal_to(pid: u32, signal: Signal) {
+pub(crate) fn signal_to(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
     kill_process(pid, signal).unwrap();
 }
 
 /// Whether a process is there.
-pub fn is_there(pid: u32) -> bool {
+pub(crate) fn is_there(pid: u32) -> bool {
     let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
     test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
 }
 
-pub fn pid_of(state: &Value) -> u32 {
+pub(crate) fn pid_of(state: &Value) -> u32 {
     state["pid"].as_u64().unwrap().try_into().unwrap()
 }
 
 /// A plugin from the template.
-pub fn new(folder: &Path, name: &str, lang: &str) {
+pub(crate) fn new(folder: &Path, name: &str, lang: &str) {
     run_well(folder, &["new", name, "--lang", lang]);
 }
 
 /// A plugin that is a shell script.
-pub fn script(folder: &Path, name: &str, script: &str) -> PathBuf {
+pub(crate) fn script(folder: &Path, name: &str, script: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     let plugin = folder.join(name);
     std::fs::create_dir(&plugin).unwrap();
@@ -226,7 +222,7 @@ pub fn script(folder: &Path, name: &str, script: &str) -> PathBuf {
 }
 
 /// Waits for the end of a process that was killed a moment ago.
-pub fn wait_until_gone(pid: u32) {
+pub(crate) fn wait_until_gone(pid: u32) {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::process::{PidfdFlags, pidfd_open};
     let raw = Pid::from_raw(pid.try_into().unwrap()).unwrap();
