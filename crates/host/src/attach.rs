@@ -35,7 +35,41 @@ impl Host {
         Ok(admission)
     }
 
-    /// Second step, after the upgrade: makes the duplex the line of the session. A duplex that
+    /// Second step, after the upgrade: makes the duplex the line of the session.
+    /// [`WebSocket`](jackfield_rpc::WebSocket) is the duplex of a socket that was upgraded; the
+    /// example has an in-memory one.
+    ///
+    /// ```
+    /// use jackfield::rpc::memory;
+    /// use jackfield::wire::manifest::Format;
+    /// use jackfield::{ActiveState, Credential, Host, InstallationId, Manifest, Spec, Token};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let host = Host::builder()
+    ///     .data_folder(folder.path())
+    ///     .public_url("https://my-app.example")
+    ///     .build()
+    ///     .await?;
+    /// let manifest = br#"{"id": "hi", "author": "me", "name": "Hi", "description": "", "version": "1"}"#;
+    /// let manifest = Manifest::parse(manifest, Format::Json)?;
+    /// let token = Token::external(); // shown to the one who runs the program; only its hash is kept
+    /// let session = host.load(Spec::external(InstallationId::new(), manifest, token.hash()))?;
+    /// session.set_active_state(ActiveState::Active).await?;
+    ///
+    /// // In the handler of GET /rpc:
+    /// let query = format!("token={}", token.reveal());
+    /// let admission = host.admit(Credential::from_query(&query)).await?;
+    /// // ... the upgrade ...
+    /// let (upgraded, _theirs, _cut) = memory::pair();
+    /// let line = host.attach(admission, upgraded).await?;
+    /// assert_eq!(line.id(), session.id());
+    /// session.ready().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    /// A duplex that
     /// comes too late is closed as unavailable (1013): its program may dial again. Counterpart of
     /// both steps: `Connect`.
     ///

@@ -6,6 +6,10 @@
 //! is a host in a process that may be killed; [`eventually`] and the `until_*` functions wait on
 //! what can be seen from outside, never on time alone.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
 pub mod peers;
 
 mod again;
@@ -13,6 +17,7 @@ mod dial;
 mod host;
 mod procs;
 mod program;
+mod random;
 mod rig;
 
 pub use again::{Again, as_program, tell};
@@ -21,7 +26,9 @@ pub use host::{
     TestHost, bench_host, host_in, quick, states, states_of_crashes, until, until_state, within,
 };
 pub use procs::{
-    alive, alive_with, end, environment, eventually, open_files, parent_of, tree_of, until_file,
+    alive, alive_with, children, end, environment, eventually, open_files, parent_of, tree_of,
+    until_file,
 };
 pub use program::Program;
+pub use random::Random;
 pub use rig::{Rig, manifest, package, shell};

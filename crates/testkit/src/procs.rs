@@ -62,6 +62,13 @@ pub fn tree_of(root: u32) -> Vec<u32> {
     tree
 }
 
+/// The children of this process, also those that wait to be reaped.
+#[must_use]
+pub fn children() -> Vec<u32> {
+    let own = std::process::id();
+    pids().filter(|pid| parent_of(*pid) == Some(own)).collect()
+}
+
 /// The parent of a process.
 #[must_use]
 pub fn parent_of(pid: u32) -> Option<u32> {

@@ -56,7 +56,7 @@ struct Orders {
     crash_on_event: Option<i32>,
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut orders = Orders::default();
     let mut args = std::env::args().skip(1);
