@@ -91,18 +91,15 @@ impl Bench {
                 .filter(|parent| parent_of(*parent) == Some(std::process::id()))
                 .into_iter()
                 .for_each(end),
-            "stop" => drop(wish(ActiveState::Inactive).await),
-            "start" => drop(wish(ActiveState::Active).await),
+            "stop" => _ = wish(ActiveState::Inactive).await,
+            "start" => _ = wish(ActiveState::Active).await,
             "start and stop at once" => {
-                drop(tokio::join!(
-                    wish(ActiveState::Active),
-                    wish(ActiveState::Inactive),
-                    wish(ActiveState::Active)
-                ));
+                let (start, stop) = (wish(ActiveState::Active), wish(ActiveState::Inactive));
+                let _ = tokio::join!(start, stop, wish(ActiveState::Active));
             }
-            "cut" => drop(call(&session, "cut").await),
-            "hang up" => drop(call(&session, "hang_up").await),
-            "exit" => drop(call(&session, "exit").await),
+            "cut" => _ = call(&session, "cut").await,
+            "hang up" => _ = call(&session, "hang_up").await,
+            "exit" => _ = call(&session, "exit").await,
             "call" => {
                 if let Ok(pong) = within(session.call::<Ping>(&None)).await {
                     assert!(pong.pong);
@@ -142,12 +139,12 @@ impl Bench {
             0 => drop(reply.stream()),
             1 => {
                 let silent = reply.stream();
-                drop(call(&session, "echo").await);
+                _ = call(&session, "echo").await;
                 drop(silent);
             }
             2 => {
                 let program = Program::on(reply.line().await);
-                drop(call(&session, "echo").await);
+                _ = call(&session, "echo").await;
                 drop(program);
             }
             _ => {
@@ -223,8 +220,11 @@ async fn nothing_is_left_after_a_soak() {
     let test_host = bench_host(|builder| {
         builder.log_limits(limits).policy(Policy {
             restarts: u32::MAX,
-            dial_deadline: Duration::from_secs(20),
-            call_deadline: Duration::from_secs(20),
+            dial_deadline: Duration::from_secs(4),
+            call_deadline: Duration::from_secs(2),
+            stop_grace: Duration::from_millis(200),
+            heartbeat: Duration::from_secs(1),
+            dead_after: Duration::from_secs(4),
             event_queue: 32,
             ..quick()
         })
@@ -277,11 +277,18 @@ async fn nothing_is_left_after_a_soak() {
     for ((deed, _), count) in DEEDS.iter().zip(&bench.done) {
         println!("{:6} {deed}", count.load(Ordering::Relaxed));
     }
+    let since = |what: &str| println!("{what} after {:?}", began.elapsed());
+    since("the last hand is back");
     everything_works(&bench, seed).await;
+    since("all are up again");
     everything_ends(&bench).await;
+    since("all are stopped");
     let left = within(bench.host.shutdown(Duration::from_secs(10))).await;
     assert_eq!(left.killed, []);
+    since("the host is down");
     assert_eq!(alive_with(&test_host.mark()), NOTHING, "seed {seed}");
+    // Reaped, too: nothing is left to the one who embeds the host.
+    assert_eq!(children(), NOTHING, "seed {seed}");
     let leases = test_host.folder().join("leases");
     assert_eq!(
         std::fs::read_dir(leases).unwrap().count(),
@@ -289,14 +296,12 @@ async fn nothing_is_left_after_a_soak() {
         "leases are left"
     );
     drop((bench, test_host));
-    eventually(Duration::from_secs(10), "all children are reaped", || {
-        children().is_empty()
-    })
-    .await;
+    since("its folder is removed");
     eventually(Duration::from_secs(10), "all tasks have ended", || {
         metrics.num_alive_tasks() <= tasks_before
     })
     .await;
+    since("all is gone");
     let files = open_files();
     assert!(
         files <= files_before + 3,

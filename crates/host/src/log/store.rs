@@ -57,6 +57,8 @@ struct Writer {
 
 /// Lines written in one go at most.
 const BATCH: usize = 512;
+/// Lines written with one call.
+const PIECE: usize = 32;
 
 impl LogStore {
     /// Opens the log of this folder, which is made if it is not there. A line that a killed host
@@ -113,7 +115,9 @@ impl LogStore {
     fn append(&self, lines: &[Line]) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last = writer.next - 1;
-        match self.write(&mut writer, lines) {
+        // In pieces, so that long lines neither outgrow a file nor the memory by much.
+        let mut pieces = lines.chunks(PIECE);
+        match pieces.try_for_each(|piece| self.write(&mut writer, piece)) {
             Ok(()) => {
                 writer.warned = false;
                 last = writer.next - 1;
@@ -134,6 +138,18 @@ impl LogStore {
     }
 
     fn write(&self, writer: &mut Writer, lines: &[Line]) -> io::Result<()> {
+        if writer
+            .file
+            .as_ref()
+            .is_none_or(|(_, size)| *size >= self.limits.file)
+        {
+            writer.file = None;
+            let (file, size) = self.begin(&mut writer.next)?;
+            writer.file = Some((file, size));
+        }
+        let Some((file, size)) = &mut writer.file else {
+            return Ok(());
+        };
         let mut bytes = Vec::new();
         let mut next = writer.next;
         for line in lines {
@@ -146,22 +162,22 @@ impl LogStore {
             bytes.push(b'\n');
             next += 1;
         }
-        let (file, size) = match &mut writer.file {
-            Some(open) if open.1 < self.limits.file => open,
-            file => file.insert(self.begin(writer.next)?),
-        };
         file.write_all(&bytes)?;
         *size += bytes.len() as u64;
         writer.next = next;
         Ok(())
     }
 
-    /// The file that record `next` goes into; the oldest files go to make room for it.
-    fn begin(&self, next: u64) -> io::Result<(fs::File, u64)> {
+    /// The file that record `next` goes into; the oldest files go to make room for it. Where a
+    /// write that failed has left whole lines, their numbers are taken.
+    fn begin(&self, next: &mut u64) -> io::Result<(fs::File, u64)> {
         let mut segments = segment::list(&self.folder)?;
         let reuse =
-            segments.pop_if(|newest| newest.first >= next || newest.len() < self.limits.file);
-        let segment = reuse.unwrap_or_else(|| Segment::new(&self.folder, next));
+            segments.pop_if(|newest| newest.first >= *next || newest.len() < self.limits.file);
+        if let Some(segment) = &reuse {
+            *next = (*next).max(segment.first + segment::mend(&segment.path)?);
+        }
+        let segment = reuse.unwrap_or_else(|| Segment::new(&self.folder, *next));
         let mut total: u64 = segments.iter().map(Segment::len).sum();
         let room = self.limits.total.saturating_sub(self.limits.file);
         for old in segments {
@@ -171,12 +187,8 @@ impl LogStore {
             total -= old.len();
             fs::remove_file(&old.path)?;
         }
-        if segment.first < next {
-            segment::mend(&segment.path)?;
-        }
         let mut options = fs::OpenOptions::new();
         options.create(true).append(true);
-        #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&segment.path)?;
         let size = file.metadata()?.len();
