@@ -29,6 +29,7 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 use crate::command_error::CommandError;
 use crate::out::Out;
+use crate::setup::Temporary;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -44,9 +45,11 @@ fn main() -> ExitCode {
         .build();
     let ended = match runtime {
         Ok(runtime) => {
-            let ended = runtime.block_on(commands::run(cli.command, &out));
-            // Whoever asked twice to end does not want to wait for what still runs.
-            runtime.shutdown_timeout(Duration::from_millis(200));
+            let temporary = Temporary::default();
+            let ended = runtime.block_on(commands::run(cli.command, &temporary, &out));
+            // What still runs is work on files, such as unpacking a package: nobody waits long.
+            runtime.shutdown_timeout(Duration::from_secs(2));
+            drop(temporary);
             ended
         }
         Err(error) => Err(error.into()),

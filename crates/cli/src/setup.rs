@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jackfield::wire::methods::{Config, GetConfig};
@@ -23,14 +24,17 @@ pub(crate) struct Setup {
     pub(crate) config: Map<String, Value>,
 }
 
-/// A host, and the folder that goes away after it.
+/// A host, and its folder.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) host: Host,
     data: PathBuf,
-    // Behind the host: dropped after it.
-    _temporary: Option<TempDir>,
 }
+
+/// Folders that go away when nothing writes into them any more: when it is dropped, after the
+/// runtime with all its threads.
+#[derive(Debug, Default)]
+pub(crate) struct Temporary(Mutex<Vec<TempDir>>);
 
 /// Why there is no host, or not this plugin in it.
 #[derive(Debug, thiserror::Error)]
@@ -52,18 +56,24 @@ pub(crate) enum SetupError {
     Signals(#[source] io::Error),
 }
 
+impl Temporary {
+    /// Makes a folder.
+    pub(crate) fn folder(&self) -> Result<PathBuf, SetupError> {
+        let folder = tempfile::Builder::new().prefix("jackfield-").tempdir();
+        let folder = folder.map_err(SetupError::Temporary)?;
+        let path = folder.path().to_owned();
+        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.push(folder);
+        Ok(path)
+    }
+}
+
 impl Setup {
     /// Makes the host.
-    pub(crate) async fn build(self) -> Result<Bench, SetupError> {
-        let (data, temporary) = match self.data {
-            Some(data) => (data, None),
-            None => {
-                let temporary = tempfile::Builder::new()
-                    .prefix("jackfield-")
-                    .tempdir()
-                    .map_err(SetupError::Temporary)?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+    pub(crate) async fn build(self, temporary: &Temporary) -> Result<Bench, SetupError> {
+        let data = match self.data {
+            Some(data) => data,
+            None => temporary.folder()?,
         };
         let config = self.config;
         let mut host = Host::builder()
@@ -84,7 +94,6 @@ impl Setup {
         Ok(Bench {
             host: host.build().await?,
             data,
-            _temporary: temporary,
         })
     }
 }

@@ -3,7 +3,7 @@
 //! `select!` only builds an [`Input`]; the lifecycle answers with acts; the loop performs them.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jackfield_rpc::Peer;
 use jackfield_wire::{CloseCause, InstallationId};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admit::Refused;
+use crate::admit::{Doors, Refused};
 use crate::ask::{Ask, Dial};
 use crate::failure::Failure;
 use crate::held::{Child, ChildNews, Held, Launched, Line, hung_up};
@@ -28,6 +28,7 @@ pub(crate) struct Actor {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) policy: Arc<Policy>,
     pub(crate) launcher: Option<Launcher>,
+    pub(crate) doors: Arc<Doors>,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) line_out: watch::Sender<Option<Peer>>,
     pub(crate) mail: mpsc::Receiver<Ask>,
@@ -67,13 +68,22 @@ impl Actor {
         if let Some(line) = self.state.line.take() {
             line.peer.close(CloseCause::unavailable("the host is gone"));
         }
-        // A launch under way is dropped, and what it had started with it.
-        if let Child::Running { running, exited } = std::mem::take(&mut self.state.child) {
+        let child = match std::mem::take(&mut self.state.child) {
+            Child::None => None,
+            Child::Running { running, exited } => Some(Launched { running, exited }),
+            // Nothing may go on behind our back: not the unpacking, not a process just born.
+            Child::Making { cancel, made } => {
+                cancel.cancel();
+                made.await.ok()
+            }
+        };
+        if let Some(Launched { running, exited }) = child {
             running.kill();
             exited.await;
         }
         if let Some(launcher) = &self.launcher {
             launcher.forget();
+            launcher.log.close();
         }
         self.lifecycle = Lifecycle::new(self.lifecycle.mode());
         self.state.due = None;
@@ -102,6 +112,9 @@ impl Actor {
             Input::Child(ChildNews::Made(Err(failure))) => self.ended(failure, None),
             Input::Child(ChildNews::Exited(exit)) => {
                 let provider = self.launcher.as_ref().map(Launcher::provider);
+                if !exit.left.is_empty() {
+                    tracing::error!(id = %self.id, left = ?exit.left, "processes of a plugin could not be ended");
+                }
                 let failure = report::exit_failure(provider.unwrap_or_default(), &exit);
                 self.ended(failure, Some(&exit));
             }
@@ -152,7 +165,12 @@ impl Actor {
                 };
                 let _ = reply.send(answer);
             }
-            Ask::Attach { open, reply } => {
+            Ask::Attach { token, open, reply } => {
+                if !self.doors.knows(&token, self.id) {
+                    open(Err(CloseCause::rejected("the token is not good any more")));
+                    let _ = reply.send(Err(Refused::Unauthenticated));
+                    return;
+                }
                 // A line that was found dead may still have to be seen off.
                 if self
                     .state
@@ -280,7 +298,10 @@ impl Actor {
                     self.line_out.send_replace(None);
                 }
             }
-            Act::Timer(after) => self.state.due = Some(Instant::now() + after),
+            Act::Timer(after) => {
+                self.state.due = Some(later(after));
+                self.state.due_at = SystemTime::now().checked_add(after);
+            }
             Act::NoTimer => self.state.due = None,
             Act::Answer(waiter) => {
                 // Told after the status is published, so that whoever is woken reads the truth.
@@ -314,22 +335,25 @@ impl Actor {
             state,
             jackfield_wire::ReportedState::Restarting | jackfield_wire::ReportedState::Errored
         );
-        let due = self
-            .state
-            .due
-            .filter(|_| self.lifecycle.phase() == Phase::Retrying);
-        let now = SystemTime::now();
+        let retrying = self.state.due.is_some() && self.lifecycle.phase() == Phase::Retrying;
         self.board.publish(Status {
             state,
-            since: now,
+            since: SystemTime::now(),
             started_at: self.state.started_at,
             error: self.state.failure.clone().filter(|_| failed),
             restarts: self.lifecycle.restarts(),
-            next_attempt_at: due.map(|due| now + due.saturating_duration_since(Instant::now())),
+            next_attempt_at: self.state.due_at.filter(|_| retrying),
             pid: match &self.state.child {
                 Child::Running { running, .. } => running.pid(),
                 Child::None | Child::Making { .. } => None,
             },
         });
     }
+}
+
+/// Then, or for durations that mean "never" in thirty years.
+pub(crate) fn later(after: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(after)
+        .unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 86_400))
 }

@@ -21,6 +21,8 @@ pub struct Credential {
 #[derive(Debug)]
 pub struct Admission {
     pub(crate) id: InstallationId,
+    /// Looked at again when it is used: a token may have died meanwhile.
+    pub(crate) token: TokenHash,
     pub(crate) client: Client,
 }
 
@@ -146,8 +148,24 @@ impl Doors {
         self.lock().launches.remove(token);
     }
 
-    pub(crate) fn open_external(&self, token: TokenHash, id: InstallationId) {
-        self.lock().externals.insert(token, id);
+    /// Lets a program of others in; the id of the one that has this token already, where there is
+    /// one.
+    pub(crate) fn open_external(
+        &self,
+        token: TokenHash,
+        id: InstallationId,
+    ) -> Result<(), InstallationId> {
+        match *self.lock().externals.entry(token).or_insert(id) {
+            owner if owner == id => Ok(()),
+            owner => Err(owner),
+        }
+    }
+
+    /// Whether this token is still good for this installation.
+    pub(crate) fn knows(&self, token: &TokenHash, id: InstallationId) -> bool {
+        let tokens = self.lock();
+        let known = tokens.launches.get(token).or(tokens.externals.get(token));
+        known == Some(&id)
     }
 
     pub(crate) fn close_external(&self, id: InstallationId) {
@@ -174,12 +192,14 @@ impl Doors {
         } else {
             &tokens.launches
         };
-        let id = *known.get(&token.hash()).ok_or(Refused::Unauthenticated)?;
+        let token = token.hash();
+        let id = *known.get(&token).ok_or(Refused::Unauthenticated)?;
         if claimed.is_some_and(|claimed| claimed != id) {
             return Err(Refused::Unauthenticated);
         }
         Ok(Admission {
             id,
+            token,
             client: credential.client,
         })
     }
@@ -223,7 +243,8 @@ mod tests {
         let (launch, _) = Token::launch();
         let external = Token::external();
         doors.open_launch(launch.hash(), id);
-        doors.open_external(external.hash(), other);
+        doors.open_external(external.hash(), other).unwrap();
+        assert_eq!(doors.open_external(external.hash(), id), Err(other));
         let check = |query: String| {
             doors
                 .check(Credential::from_query(&query))

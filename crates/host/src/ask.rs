@@ -5,6 +5,7 @@ use jackfield_wire::CloseCause;
 use tokio::sync::oneshot;
 
 use crate::admit::Refused;
+use crate::token::TokenHash;
 
 /// What a handle asks of the task.
 pub(crate) enum Ask {
@@ -19,6 +20,7 @@ pub(crate) enum Ask {
     Knock(oneshot::Sender<Result<(), Refused>>),
     /// A dial was admitted and upgraded.
     Attach {
+        token: TokenHash,
         open: Opener,
         reply: oneshot::Sender<Result<Peer, Refused>>,
     },

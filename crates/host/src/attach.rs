@@ -1,14 +1,17 @@
 //! A dial becomes a line, in two steps: admit before the upgrade, attach after it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jackfield_rpc::{Duplex, Heartbeat, Limits, Options, Peer};
+use jackfield_rpc::{Duplex, DuplexSender, Heartbeat, Limits, Options, Peer};
 use jackfield_wire::{CloseCause, InstallationId};
 use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 use crate::admit::{Admission, Credential, Refused};
 use crate::ask::{Ask, Opener};
 use crate::host::Host;
+use crate::policy::Policy;
 use crate::session::Ended;
 
 /// An open line of a plugin.
@@ -17,6 +20,9 @@ pub struct Line {
     id: InstallationId,
     peer: Peer,
 }
+
+/// Longest time for a close frame that nobody waits for.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Host {
     /// First step of a dial, before the upgrade: may this program become a line? Nothing is
@@ -69,22 +75,23 @@ impl Host {
     /// # Ok(())
     /// # }
     /// ```
-    /// A duplex that
-    /// comes too late is closed as unavailable (1013): its program may dial again. Counterpart of
-    /// both steps: `Connect`.
+    /// A duplex that comes too late is closed as unavailable (1013): its program may dial again. One
+    /// whose token died meanwhile is closed as rejected (1008). Counterpart of both steps:
+    /// `Connect`.
     ///
     /// # Errors
     /// When the session is not wanted any more, or another dial was quicker.
     pub async fn attach(&self, admission: Admission, duplex: impl Duplex) -> Result<Line, Refused> {
-        let Admission { id, client } = admission;
-        let session = self.session(id).ok_or(Refused::Gone)?;
+        let Admission { id, token, client } = admission;
+        let tracker = self.inner.tracker.clone();
+        let Some(session) = self.session(id) else {
+            let cause = CloseCause::unavailable(Refused::Gone.to_string());
+            turn_away(duplex, cause, &tracker);
+            return Err(Refused::Gone);
+        };
         let policy = &self.inner.policy;
         let options = Options {
-            limits: Limits {
-                inbound_calls: policy.inbound_calls,
-                max_in: policy.max_message,
-                ..Limits::default()
-            },
+            limits: limits(policy),
             heartbeat: Some(Heartbeat {
                 every: policy.heartbeat,
                 dead_after: policy.dead_after,
@@ -94,23 +101,45 @@ impl Host {
             ..Options::default()
         };
         let (methods, context) = (Arc::clone(&self.inner.methods), session.clone());
-        let tracker = self.inner.tracker.clone();
-        let open: Opener = Box::new(move |taken| {
-            let peer = jackfield_rpc::open(duplex, methods, context, options, &tracker);
-            match taken {
-                Ok(()) => Some(peer),
-                Err(cause) => {
-                    peer.close(cause);
-                    None
-                }
+        let open: Opener = Box::new(move |taken| match taken {
+            Ok(()) => Some(jackfield_rpc::open(
+                duplex, methods, context, options, &tracker,
+            )),
+            Err(cause) => {
+                turn_away(duplex, cause, &tracker);
+                None
             }
         });
         let (reply, answer) = oneshot::channel();
-        let attach = session.ask(Ask::Attach { open, reply }).await;
+        let attach = session.ask(Ask::Attach { token, open, reply }).await;
         attach.map_err(|Ended| Refused::Gone)?;
         let peer = answer.await.map_err(|_| Refused::Gone)??;
         Ok(Line { id, peer })
     }
+}
+
+/// What a line of this host may carry.
+pub(crate) fn limits(policy: &Policy) -> Limits {
+    let standard = Limits::default();
+    Limits {
+        inbound_calls: policy.inbound_calls,
+        max_in: policy.max_message,
+        // Above the one a message is refused, above the other its line is closed.
+        hard_max_in: policy
+            .max_message
+            .saturating_mul(4)
+            .max(standard.hard_max_in),
+        ..standard
+    }
+}
+
+/// Says why, and hangs up.
+fn turn_away(duplex: impl Duplex, cause: CloseCause, tracker: &TaskTracker) {
+    let (mut sender, receiver) = duplex.split();
+    tracker.spawn(async move {
+        let _ = tokio::time::timeout(FAREWELL, sender.close(&cause)).await;
+        drop(receiver);
+    });
 }
 
 impl Line {

@@ -24,7 +24,6 @@ use crate::session::Session;
 
 /// Makes a [`Host`]. By default: supervised plugins run locally, the plugins' door listens on a
 /// free port of 127.0.0.1, plugins may call nothing but what the contract has built in.
-#[derive(Debug)]
 pub struct HostBuilder {
     data: PathBuf,
     provider: RuntimeProvider,
@@ -240,7 +239,9 @@ impl HostBuilder {
         };
         let bound = listener.as_ref().map(|(_, bound)| *bound);
         let rpc_url = match (&self.public_url, bound) {
-            (Some(url), _) => listen::rpc_url(url).ok_or(BuildError::PublicUrl(url.clone()))?,
+            (Some(url), _) => {
+                listen::rpc_url(url).ok_or_else(|| BuildError::PublicUrl(without_secrets(url)))?
+            }
             (None, Some(bound)) => format!("ws://{}/rpc", listen::dialable(bound)),
             (None, None) => unreachable!("without a public address the host listens"),
         };
@@ -256,6 +257,7 @@ impl HostBuilder {
                 methods: Arc::new(self.methods),
                 doors: Arc::new(Doors::default()),
                 sessions: Mutex::default(),
+                loads: Mutex::default(),
                 tracker: TaskTracker::new(),
                 gone: CancellationToken::new(),
                 _lock: lock,
@@ -281,6 +283,10 @@ fn take_folder(folder: &Path) -> Result<(PathBuf, fs::File), BuildError> {
     fs::create_dir_all(folder).map_err(failed)?;
     // Plugins get absolute paths: they may change their working folder.
     let folder = folder.canonicalize().map_err(failed)?;
+    if folder.to_str().is_none() {
+        let reason = "its path is not UTF-8, and plugins are told of it as text";
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, reason)));
+    }
     let path = folder.join("lock");
     let mut lock = fs::OpenOptions::new()
         .create(true)
@@ -303,6 +309,24 @@ fn take_folder(folder: &Path) -> Result<(PathBuf, fs::File), BuildError> {
                 .and_then(|pid| pid.trim().parse().ok()),
         }),
         Err(fs::TryLockError::Error(source)) => Err(HostBuilder::io(&path, source)),
+    }
+}
+
+/// An address for an error message: what stands before an `@` is nobody's business.
+fn without_secrets(url: &str) -> String {
+    url.rsplit_once('@')
+        .map_or_else(|| url.to_owned(), |(_, rest)| format!("…@{rest}"))
+}
+
+impl fmt::Debug for HostBuilder {
+    /// Without the values of the environment: they may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBuilder")
+            .field("data", &self.data)
+            .field("provider", &self.provider)
+            .field("policy", &self.policy)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 

@@ -108,8 +108,11 @@ async fn open_line(
     status: &mut watch::Receiver<Status>,
 ) -> Option<Peer> {
     loop {
-        if let Some(peer) = line.borrow_and_update().clone() {
-            return Some(peer);
+        // One that has just broken may still be there; an event that it never carried is not lost
+        // on it.
+        let open = line.borrow_and_update().clone().filter(Peer::is_open);
+        if open.is_some() {
+            return open;
         }
         if !wanted(status.borrow_and_update().state) {
             return None;

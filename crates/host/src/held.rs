@@ -20,6 +20,8 @@ pub(crate) struct Held {
     pub(crate) child: Child,
     pub(crate) line: Option<Line>,
     pub(crate) due: Option<Instant>,
+    /// The same for people.
+    pub(crate) due_at: Option<SystemTime>,
     pub(crate) waiters: HashMap<Waiter, oneshot::Sender<()>>,
     pub(crate) last_waiter: Waiter,
     pub(crate) dialing: Option<Dial>,

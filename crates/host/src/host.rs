@@ -12,6 +12,7 @@ use jackfield_wire::{CloseCause, InstallationId, Mode, RuntimeProvider};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::actor::later;
 use crate::admit::Doors;
 use crate::builder::HostBuilder;
 use crate::events::{self, PublishError, Published};
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) methods: Arc<Methods<Session>>,
     pub(crate) doors: Arc<Doors>,
     pub(crate) sessions: Mutex<BTreeMap<InstallationId, Session>>,
+    /// Held while a session is made.
+    pub(crate) loads: Mutex<()>,
     pub(crate) tracker: TaskTracker,
     /// Cancelled when the host is: the door closes, tasks end, children die.
     pub(crate) gone: CancellationToken,
@@ -53,6 +56,9 @@ pub struct Shutdown {
     /// Plugins that did not stop within the grace, and were killed.
     pub killed: Vec<InstallationId>,
 }
+
+/// Longest wait for what was killed.
+const KILL: Duration = Duration::from_secs(15);
 
 impl Host {
     /// Begins to make a host.
@@ -113,7 +119,7 @@ impl Host {
     pub async fn shutdown(&self, grace: Duration) -> Shutdown {
         let sessions = self.sessions();
         self.inner.tracker.close();
-        let deadline = tokio::time::Instant::now() + grace;
+        let deadline = later(grace);
         let mut stopping = Vec::new();
         for session in &sessions {
             let cause = match session.mode() {
@@ -138,11 +144,13 @@ impl Host {
         }
         self.inner.gone.cancel();
         self.sessions_mut().clear();
-        self.inner.tracker.wait().await;
-        for session in sessions {
-            if let Some(log) = &session.shared.log {
-                log.close();
-            }
+        // Bounded: a method of the application's that blocks its thread cannot be ended.
+        let rest = tokio::time::timeout(KILL, self.inner.tracker.wait()).await;
+        if rest.is_err() {
+            tracing::error!(
+                tasks = self.inner.tracker.len(),
+                "tasks of the host do not end"
+            );
         }
         shutdown
     }

@@ -58,16 +58,35 @@ impl Launcher {
         };
         let (id, package) = (self.id, Arc::clone(&self.package));
         let (runtime, log) = (Arc::clone(&self.runtime), Arc::clone(&self.log));
-        let tracker = self.tracker.clone();
-        Box::pin(async move {
-            let deployment = tokio::select! {
-                deployed = runtime.deploy(id, package) => deployed?,
-                () = cancel.cancelled() => {
-                    return Err(Failure::new(runtime.provider(), Stage::Deploy, "told to stop"));
+        let (tracker, grace) = (self.tracker.clone(), self.grace);
+        let provider = runtime.provider();
+        let launching = self.tracker.spawn(async move {
+            let told_to_stop = || Failure::new(provider, Stage::Deploy, "told to stop");
+            let work = async {
+                let deployment = runtime.deploy(id, package).await?;
+                if cancel.is_cancelled() {
+                    return Err(told_to_stop());
                 }
+                runtime.launch(id, &deployment, launch).await
             };
-            let running = runtime.launch(id, &deployment, launch).await?;
+            // Waited for a little even when it is not wanted any more: files that are unpacked
+            // behind the back of a stop would be in the way of whatever comes next.
+            let patience = async {
+                cancel.cancelled().await;
+                tokio::time::sleep(grace).await;
+            };
+            let running = tokio::select! {
+                launched = work => launched?,
+                () = patience => return Err(told_to_stop()),
+            };
             Ok(keep_output(running, log, &tracker))
+        });
+        Box::pin(async move {
+            // Runtimes are other people's code; a panic in one is a failure like any other.
+            launching.await.unwrap_or_else(|panic| {
+                let message = format!("the runtime failed: {panic}");
+                Err(Failure::new(provider, Stage::Start, message))
+            })
         })
     }
 

@@ -24,6 +24,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::admit::{Credential, Refused};
+use crate::attach::limits;
 use crate::host::{Host, Inner};
 
 /// Where the door can listen.
@@ -84,10 +85,7 @@ impl Door {
             host: Arc::downgrade(inner),
             tracker: inner.tracker.clone(),
             gone: inner.gone.clone(),
-            limits: Limits {
-                max_in: inner.policy.max_message,
-                ..Limits::default()
-            },
+            limits: limits(&inner.policy),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jackfield_wire::{CloseCause, InstallationId};
 use tokio::sync::{mpsc, watch};
@@ -37,6 +37,12 @@ pub enum LoadError {
         /// What the system says.
         source: io::Error,
     },
+    /// The same installation is being unloaded right now.
+    #[error("installation {0} is being unloaded; wait for that to end")]
+    Unloading(InstallationId),
+    /// Another installation has the same token.
+    #[error("installation {0} has the same token; each needs its own")]
+    TokenInUse(InstallationId),
     /// The host has shut down.
     #[error("the host has shut down")]
     ShutDown,
@@ -52,15 +58,24 @@ impl Host {
     /// # Errors
     /// When the host has no place for supervised plugins, or no folder for their logs.
     pub fn load(&self, spec: Spec) -> Result<Session, LoadError> {
-        let mut sessions = self.sessions_mut();
+        // Loads wait for each other, dials and calls do not wait for them.
+        let _one_at_a_time = self
+            .inner
+            .loads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if self.inner.gone.is_cancelled() {
             return Err(LoadError::ShutDown);
         }
-        if let Some(session) = sessions.get(&spec.id) {
-            return Ok(session.clone());
+        match self.session(spec.id) {
+            Some(session) if !session.shared.gone.is_cancelled() => return Ok(session),
+            Some(session) if !session.shared.mail.is_closed() => {
+                return Err(LoadError::Unloading(spec.id));
+            }
+            _ => {}
         }
         let session = self.open_session(spec)?;
-        sessions.insert(session.id(), session.clone());
+        self.sessions_mut().insert(session.id(), session.clone());
         Ok(session)
     }
 
@@ -70,7 +85,10 @@ impl Host {
         let mut log = None;
         let mut launcher = None;
         match &spec.origin {
-            Origin::External { token, .. } => inner.doors.open_external(*token, id),
+            Origin::External { token, .. } => {
+                let opened = inner.doors.open_external(*token, id);
+                opened.map_err(LoadError::TokenInUse)?;
+            }
             Origin::Supervised { package, env } => {
                 let runtime = inner.runtime.clone().ok_or(LoadError::PluginsDisabled)?;
                 let path = installation_folder(&inner.data, id).join("logs");
@@ -105,6 +123,7 @@ impl Host {
             lifecycle: Lifecycle::new(spec.mode()),
             policy: Arc::clone(&inner.policy),
             launcher,
+            doors: Arc::clone(&inner.doors),
             board: Arc::clone(&board),
             line_out,
             mail: inbox,
@@ -140,6 +159,8 @@ impl Host {
         if session.stop_with(CloseCause::closed()).await.is_ok() {
             let _ = session.ask(Ask::End).await;
         }
+        // A start may have slipped in between; whatever it made is gone then, too.
+        session.shared.mail.closed().await;
         let mut sessions = self.sessions_mut();
         // Somebody may have loaded it anew meanwhile.
         if sessions
@@ -149,14 +170,10 @@ impl Host {
             sessions.remove(&id);
             self.inner.doors.close_external(id);
         }
-        drop(sessions);
-        if let Some(log) = &session.shared.log {
-            log.close();
-        }
     }
 
     /// Removes everything of an installation: the session as [`Host::unload`] does, then its
-    /// files, state and logs.
+    /// files, state and logs. Where supervised plugins have no place (`none`) there are none.
     ///
     /// # Errors
     /// When something of it cannot be removed.

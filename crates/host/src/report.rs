@@ -31,7 +31,12 @@ pub(crate) fn exit_failure(provider: RuntimeProvider, exit: &Exit) -> Failure {
         }
         ExitStatus::Lost => None,
     };
-    failure.details.hint = hint.map(ToOwned::to_owned);
+    failure.details.hint = match exit.left.as_slice() {
+        [] => hint.map(ToOwned::to_owned),
+        left => Some(format!(
+            "processes that it started could not be ended, for want of permission or stuck in the system: {left:?}"
+        )),
+    };
     failure
 }
 

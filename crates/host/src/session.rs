@@ -118,7 +118,7 @@ impl Session {
     /// `Active` starts a supervised plugin, or lets an external one in when it dials; it returns
     /// once that is accepted ([`Session::ready`] waits for the line). `Inactive` ends the process
     /// or closes the line; it returns once nothing is left, after the policy's grace at the
-    /// latest. Both may be called in every state, any number of times. Cancel safe: what was
+    /// latest; where somebody started it again meanwhile, the status may say so already. Both may be called in every state, any number of times. Cancel safe: what was
     /// asked for happens all the same. Counterpart: `SetActiveState`.
     ///
     /// # Errors

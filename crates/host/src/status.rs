@@ -97,10 +97,14 @@ impl StatusBoard {
     /// is woken by the watch finds it complete.
     pub(crate) fn publish(&self, mut next: Status) {
         let before = self.current.borrow().clone();
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         if next.state == before.state {
             next.since = before.since;
+            // Last words may come after the reason.
+            if let Some(latest) = history.back_mut() {
+                latest.error.clone_from(&next.error);
+            }
         } else {
-            let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
             if history.len() == HISTORY {
                 history.pop_front();
             }
@@ -110,6 +114,7 @@ impl StatusBoard {
                 error: next.error.clone(),
             });
         }
+        drop(history);
         if next != before {
             self.current.send_replace(next);
         }

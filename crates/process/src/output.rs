@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::net::unix::pipe;
@@ -17,7 +17,7 @@ use crate::task;
 /// Lines that wait for the consumer; a line is at most 64 KiB.
 const QUEUE: usize = 128;
 
-/// How long a full queue holds the program up before anybody has asked for its lines.
+/// How long a full queue holds the program up, once, before anybody has asked for its lines.
 const UNTAKEN: Duration = Duration::from_secs(1);
 
 /// How long an output may stay open when nothing of the tree is left: somebody else has it then.
@@ -53,7 +53,7 @@ impl Readers {
             tail: Arc::default(),
             taken: CancellationToken::new(),
             gone: CancellationToken::new(),
-            born: Instant::now(),
+            full: Arc::default(),
         };
         let output = Output {
             lines,
@@ -97,7 +97,8 @@ struct Sink {
     taken: CancellationToken,
     /// Nothing of the tree is left.
     gone: CancellationToken,
-    born: Instant,
+    /// When the queue was full for the first time.
+    full: Arc<OnceLock<Instant>>,
 }
 
 /// Reads until the pipe ends, or a while after the tree is gone.
@@ -172,12 +173,73 @@ impl Sink {
         };
         // Full. A consumer is waited for; one that has not shown up yet for a moment only.
         if !self.taken.is_cancelled() {
-            let wait = timeout_at(self.born + UNTAKEN, self.taken.cancelled());
+            // Not from the start: a program may take a while until it is executed.
+            let full = *self.full.get_or_init(|| Instant::now() - UNTAKEN * 9); // OLD
+            let wait = timeout_at(full + UNTAKEN, self.taken.cancelled());
             if wait.await.is_err() {
                 return;
             }
         }
         // Fails when the consumer has dropped its end: then nobody wants it.
         let _ = self.lines.send(line).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sink() -> (Sink, mpsc::Receiver<Line>) {
+        let (lines, receiver) = mpsc::channel(QUEUE);
+        let sink = Sink {
+            lines,
+            tail: Arc::default(),
+            taken: CancellationToken::new(),
+            gone: CancellationToken::new(),
+            full: Arc::default(),
+        };
+        (sink, receiver)
+    }
+
+    async fn put(sink: Sink, lines: usize) {
+        for line in 0..lines {
+            let text = line.to_string().into_bytes();
+            let (partial, first) = (false, true);
+            let cut = Cut { text, partial, first };
+            sink.put(cut, Stream::Stdout).await;
+        }
+    }
+
+    /// The time was counted from the start of the readers, before the program was executed. On a slow
+    /// disk it was over when the first line came, and all that did not fit into the queue was lost.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_to_take_the_lines_begins_when_there_are_too_many() {
+        let (sink, mut receiver) = sink();
+        let taken = sink.taken.clone();
+        tokio::time::sleep(UNTAKEN * 30).await;
+        let take = async {
+            tokio::time::sleep(UNTAKEN / 2).await;
+            taken.cancel();
+            let mut count = 0;
+            while receiver.recv().await.is_some() {
+                count += 1;
+            }
+            count
+        };
+        let ((), count) = tokio::join!(put(sink, QUEUE * 3), take);
+        assert_eq!(count, QUEUE * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_nobody_takes_holds_the_program_up_once() {
+        let (sink, mut receiver) = sink();
+        let begun = Instant::now();
+        put(sink, QUEUE * 3).await;
+        assert_eq!(begun.elapsed(), UNTAKEN);
+        let mut count = 0;
+        while receiver.recv().await.is_some() {
+            count += 1;
+        }
+        assert_eq!(count, QUEUE);
     }
 }

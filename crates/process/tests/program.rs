@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::pin::pin;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -304,6 +305,23 @@ async fn a_lease_that_cannot_be_kept_starts_nothing() {
 }
 
 /// An unpacked program that another thread's fork still holds open for writing must not be an error.
+/// One thread forks for all. While it looked the programs up as well, a search path on a disk that
+/// hangs kept every other program from starting.
+#[tokio::test]
+async fn a_slow_search_for_one_program_holds_no_other_up() {
+    let path = "/no/such/folder:".repeat(1 << 20);
+    let slow = pin!(Command::new("nowhere").env("PATH", path).spawn());
+    let quick = async {
+        // The slow one has been polled before, so it was there first.
+        sh(&mark(), "exit 3").spawn().await.unwrap()
+    };
+    tokio::select! {
+        biased;
+        end = slow => panic!("{end:?} came first"),
+        child = quick => assert_eq!(exit(&child).await.status, ExitStatus::Code(3)),
+    }
+}
+
 #[tokio::test]
 async fn a_program_that_was_just_written_can_be_run() {
     let folder = tempfile::tempdir().unwrap();

@@ -65,6 +65,23 @@ async fn one_that_does_not_is_killed_after_the_grace() {
     assert_eq!(with_mark(&mark), [].into());
 }
 
+/// A grace without an end is the longest time there is; added to the clock, it was too long for the
+/// clock, and the task that watches died of it.
+#[tokio::test]
+async fn the_longest_grace_means_never() {
+    let child = ready(
+        sh(
+            &mark(),
+            "trap 'exit 7' INT; echo ready; while :; do sleep 0.01; done",
+        )
+        .grace(Duration::MAX),
+    )
+    .await;
+    child.stop();
+    let end = exit(&child).await;
+    assert_eq!((end.status, end.asked), (ExitStatus::Code(7), true));
+}
+
 #[tokio::test]
 async fn a_kill_does_not_wait_for_the_grace() {
     let child = ready(

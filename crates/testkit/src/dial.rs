@@ -202,6 +202,14 @@ impl RawLine {
         let _ = self.socket.send(Message::text(text.into())).await;
     }
 
+    /// Sends texts in one write, so that they arrive together.
+    pub async fn send_at_once(&mut self, texts: &[&str]) {
+        for text in texts {
+            let _ = self.socket.feed(Message::text(*text)).await;
+        }
+        let _ = self.socket.flush().await;
+    }
+
     /// Sends any message.
     ///
     /// # Errors

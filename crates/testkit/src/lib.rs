@@ -31,4 +31,4 @@ pub use procs::{
 };
 pub use program::Program;
 pub use random::Random;
-pub use rig::{Rig, manifest, package, shell};
+pub use rig::{Rig, manifest, package, packed, shell};

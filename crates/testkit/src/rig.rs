@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use jackfield::package::{PackOptions, Package};
+use jackfield::package::{PackOptions, Package, Packed, pack};
 use serde_json::{Value, json};
 
 /// A package of the program `rig`, made to misbehave.
@@ -70,6 +70,15 @@ pub fn shell(script: &str) -> Arc<Package> {
 /// When it is not accepted.
 #[must_use]
 pub fn package(manifest: &Value, files: &[(&str, &[u8])]) -> Arc<Package> {
+    Arc::new(packed(manifest, files).package)
+}
+
+/// The same, with the archive.
+///
+/// # Panics
+/// When it is not accepted.
+#[must_use]
+pub fn packed(manifest: &Value, files: &[(&str, &[u8])]) -> Packed {
     let folder = tempfile::tempdir().expect("a temporary folder");
     write(
         &folder.path().join("manifest.json"),
@@ -78,8 +87,7 @@ pub fn package(manifest: &Value, files: &[(&str, &[u8])]) -> Arc<Package> {
     for (name, bytes) in files {
         write(&folder.path().join(name), bytes);
     }
-    let package = Package::from_folder(folder.path(), &PackOptions::default());
-    Arc::new(package.expect("the package is accepted"))
+    pack(folder.path(), &PackOptions::default()).expect("the package is accepted")
 }
 
 fn write(path: &Path, bytes: &[u8]) {

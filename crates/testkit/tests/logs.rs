@@ -470,3 +470,62 @@ async fn a_flood_drowns_no_other() {
     stop(second).await;
     stop(quiet).await;
 }
+
+/// A host that is dropped leaves no follower waiting.
+#[tokio::test]
+async fn followers_end_with_a_host_that_is_dropped() {
+    let host = bench_host(once).await;
+    let session = host.start(shell("echo here; exec sleep 1000")).await;
+    let mut follower = session.logs(LogQuery::default().follow()).unwrap();
+    assert_eq!(within(follower.next()).await.unwrap().text, "here");
+    drop(host);
+    assert_eq!(within(follower.next()).await, None);
+}
+
+/// What a plugin leaves among the files of its log, whose folder it can reach, breaks nothing.
+#[tokio::test]
+async fn strange_files_beside_the_log_hurt_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let id = InstallationId::new();
+    let names = [
+        "0.log",
+        "0000000000000000.log",
+        "18446744073709551615.log",
+        "99999999999999999999999.log",
+        "-1.log",
+        "x.log",
+        "0000000000000003.log.tmp",
+    ];
+    for round in 0..2 {
+        let host = host_in(folder.path(), once).await;
+        let session = host
+            .load(Spec::supervised(id, shell("seq 1 10; exit 1")))
+            .unwrap();
+        session.set_active_state(ActiveState::Active).await.unwrap();
+        until_state(&session, Errored).await;
+        let records = read(session.logs(LogQuery::default()).unwrap()).await;
+        assert!(records.len() >= 10, "round {round}: {records:?}");
+        assert!(records.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+        within(host.shutdown(Duration::from_secs(5))).await;
+        let logs = files(folder.path())[0].parent().unwrap().to_owned();
+        for name in names {
+            std::fs::write(logs.join(name), "not json\n").unwrap();
+        }
+    }
+}
+
+/// Bytes that grow when they are written as JSON count as what they become.
+#[tokio::test]
+async fn the_quota_holds_for_what_grows() {
+    let limits = LogLimits {
+        file: 1 << 20,
+        total: 4 << 20,
+    };
+    let host = bench_host(|builder| once(builder).log_limits(limits)).await;
+    output(&host, "head -c 8000000 /dev/zero | tr '\\0' '\\1'").await;
+    let kept: u64 = files(host.folder())
+        .iter()
+        .map(|file| file.metadata().unwrap().len())
+        .sum();
+    assert!(kept <= 6 << 20, "{kept} bytes");
+}

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 const RIG: &str = env!("CARGO_BIN_EXE_rig");
 /// Tasks that make things happen.
-const HANDS: usize = 24;
+const HANDS: usize = 48;
 const NOTHING: [u32; 0] = [];
 
 fn setting<T: FromStr>(name: &str, default: T) -> T {

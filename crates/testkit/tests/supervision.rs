@@ -6,6 +6,8 @@
 mod crashes;
 #[path = "supervision/death.rs"]
 mod death;
+#[path = "supervision/extremes.rs"]
+mod extremes;
 #[path = "supervision/lines.rs"]
 mod lines;
 #[path = "supervision/places.rs"]

@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::fault::Fault;
 
+/// The `data` of an error is kept up to this many bytes. Whoever wrote it chose what becomes of it:
+/// a tree of values takes up to a dozen times as much.
+const MAX_DATA: usize = 256 << 10;
+
 /// A message that came in, borrowed from its text.
 #[derive(Debug)]
 pub enum Frame<'a> {
@@ -321,6 +325,48 @@ mod tests {
             response(None, Err(&Fault::new(-32700, "no"))),
             r#"{"error":{"code":-32700,"message":"no"},"id":null,"jsonrpc":"2.0"}"#
         );
+    }
+
+    /// A frame with a key too many was read a second time into a tree of values, dozens of times the
+    /// size of its text, to find its id. The depth tells: trees have a limit there.
+    #[test]
+    fn the_id_of_a_misfit_is_found_without_making_anything_of_the_rest() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for (id, expected) in [
+            ("1.50", "malformed 1.50 -32600"),
+            (r#""a","id":"b""#, r#"malformed "b" -32600"#),
+            ("null", "malformed - -32600"),
+            ("true", "malformed - -32600"),
+            ("{}", "malformed - -32600"),
+        ] {
+            let text = format!(r#"{{"x":{deep},"id":1,"id":{id},"y":{deep}}}"#);
+            assert_eq!(kind(&text), expected, "{id}");
+        }
+    }
+
+    /// So was the `data` of an error, whether or not anybody waited for it.
+    #[test]
+    fn the_data_of_an_error_is_kept_up_to_a_size() {
+        let fault = |error: &str| {
+            let text = format!(r#"{{"id":"a","error":{error}}}"#);
+            match Frame::parse(&text) {
+                Frame::Response {
+                    outcome: Err(fault),
+                    ..
+                } => fault,
+                other => panic!("{other:?}"),
+            }
+        };
+        let with = |data: &str| fault(&format!(r#"{{"code":7,"message":"m","data":{data}}}"#));
+        assert_eq!(with(r#"{"a":[1]}"#).data, Some(serde_json::json!({"a": [1]})));
+        assert_eq!(with("null"), Fault::new(7, "m"));
+        let many = format!("[{}0]", "[],".repeat(MAX_DATA / 3));
+        let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+        for data in [&many, &deep] {
+            assert_eq!(with(data), Fault::new(7, "m"));
+        }
+        assert_eq!(fault(r#""boom""#).data, Some("boom".into()));
+        assert_eq!(fault(&many).data, None);
     }
 
     #[test]

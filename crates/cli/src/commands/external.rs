@@ -11,7 +11,7 @@ use super::run::warn;
 use crate::command_error::CommandError;
 use crate::live::{self, Options};
 use crate::out::{Out, Style};
-use crate::setup::{self, Setup, SetupError};
+use crate::setup::{self, Setup, SetupError, Temporary};
 use crate::signals::Signals;
 use crate::source;
 
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     options: Options,
 }
 
-pub(crate) async fn run(args: Args, out: &Out) -> Result<(), CommandError> {
+pub(crate) async fn run(args: Args, temporary: &Temporary, out: &Out) -> Result<(), CommandError> {
     let plan = args.options.plan(args.options.timeout, Duration::ZERO)?;
     let mut signals = Signals::listen().map_err(SetupError::Signals)?;
     let (manifest, warnings) = source::manifest(&args.manifest, out).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), CommandError> {
         policy: setup::policy(args.options.timeout, Duration::from_secs(3), 3),
         config: plan.config.clone().unwrap_or_default(),
     };
-    let bench = bench.build().await?;
+    let bench = bench.build(temporary).await?;
     let id = InstallationId::default();
     let token = Token::external();
     let spec = Spec::external(id, manifest.clone(), token.hash());

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::command_error::CommandError;
 use crate::live::{self, Options};
 use crate::out::{Out, Style};
-use crate::setup::{self, Setup, SetupError};
+use crate::setup::{self, Setup, SetupError, Temporary};
 use crate::signals::Signals;
 use crate::source;
 
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     grace: Duration,
 }
 
-pub(crate) async fn run(args: Args, out: &Out) -> Result<(), CommandError> {
+pub(crate) async fn run(args: Args, temporary: &Temporary, out: &Out) -> Result<(), CommandError> {
     let timeout = args.options.timeout.unwrap_or(Duration::from_secs(30));
     let plan = args.options.plan(Some(timeout), args.grace)?;
     let mut signals = Signals::listen().map_err(SetupError::Signals)?;
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), CommandError> {
         policy: setup::policy(Some(timeout), args.grace, args.restarts),
         config: plan.config.clone().unwrap_or_default(),
     };
-    let bench = bench.build().await?;
+    let bench = bench.build(temporary).await?;
     let id = bench.installation(&manifest.id)?;
     let spec = Spec::supervised(id, source.package);
     let spec = args

@@ -36,7 +36,7 @@ class Plugin:
     def __init__(self):
         self._methods = {"ping": self._ping, "event": self._event, "configure": self._configure}
         self._events, self._connected, self._configured = {}, [], lambda config: None
-        self._line, self._began, self._turn = None, time.monotonic(), None
+        self._line, self._began, self._turn, self._stopping = None, time.monotonic(), None, False
 
     def method(self, handler):
         """Decorator: the function answers calls of its name; the call's parameters are its own."""
@@ -79,8 +79,13 @@ class Plugin:
 
     async def _main(self, url):
         serving, loop = asyncio.ensure_future(self._serve(url)), asyncio.get_running_loop()
+
+        def stop():
+            self._stopping = True
+            serving.cancel()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, serving.cancel)
+            loop.add_signal_handler(number, stop)
         try:
             return await serving
         except asyncio.CancelledError:
@@ -93,6 +98,8 @@ class Plugin:
             began = time.monotonic()
             try:
                 line = self._line = await Line.dial(url, self._answer)
+                if self._stopping:  # older versions of asyncio lose it where a wait_for just ends
+                    asyncio.current_task().cancel()
                 log.info("connected")
                 for handler in self._connected:
                     line.start(_logged(handler))
@@ -204,7 +211,8 @@ class Line:
             raise Closed(1006, f"the line broke ({error})") from None
         except asyncio.CancelledError:
             self._send(CLOSE, struct.pack(">H", 1000) + b"closed")
-            await asyncio.wait_for(self._writer.drain(), 1)
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._writer.drain(), 1)
             raise
         finally:
             for task in (alive, *self._running):

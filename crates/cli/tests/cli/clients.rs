@@ -459,6 +459,25 @@ async fn signals_end_it_with_a_word() {
     }
 }
 
+/// A signal that comes while the dial is on its way to an end is not lost.
+#[tokio::test]
+async fn signals_end_it_while_it_dials() {
+    for lang in LANGUAGES {
+        for _ in 0..6 {
+            let mut place = Place::start(lang, EXTERNAL).await;
+            let line = place.line().await;
+            place.signal(Signal::TERM);
+            assert_eq!(place.exit().await.code(), Some(0), "{lang}");
+            drop(line);
+            let mut place = Place::start(lang, EXTERNAL).await;
+            let stream = place.stream().await;
+            place.signal(Signal::INT);
+            assert_eq!(place.exit().await.code(), Some(0), "{lang}");
+            drop(stream);
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_an_address_it_says_what_to_do() {
     for lang in LANGUAGES {

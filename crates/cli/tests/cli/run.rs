@@ -482,13 +482,14 @@ fn without_a_data_folder_nothing_is_left_behind() {
 
 #[test]
 fn when_nobody_reads_any_more_it_ends() {
-    let folder = folder();
+    let (folder, temporary) = (folder(), support::folder());
     script(
         folder.path(),
         "chatty",
         "while :; do echo line; sleep 0.05; done",
     );
     let mut command = support::jackfield(folder.path(), &["run", "chatty", "--json"]);
+    command.env("TMPDIR", temporary.path());
     command
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null());
@@ -497,4 +498,5 @@ fn when_nobody_reads_any_more_it_ends() {
     // It ends by itself.
     support::wait_until_gone(child.id());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
 }

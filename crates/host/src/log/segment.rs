@@ -33,7 +33,9 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<Segment>> {
             .file_name()
             .and_then(|name| name.to_str())
             .and_then(|name| name.strip_suffix(".log"))
-            .and_then(|digits| digits.parse().ok());
+            .filter(|digits| digits.len() == 16)
+            .and_then(|digits| digits.parse().ok())
+            .filter(|first| *first > 0);
         if let Some(first) = first {
             segments.push(Segment { first, path });
         }

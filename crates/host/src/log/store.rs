@@ -114,17 +114,11 @@ impl LogStore {
     /// once.
     fn append(&self, lines: &[Line]) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut last = writer.next - 1;
         // In pieces, so that long lines neither outgrow a file nor the memory by much.
         let mut pieces = lines.chunks(PIECE);
         match pieces.try_for_each(|piece| self.write(&mut writer, piece)) {
-            Ok(()) => {
-                writer.warned = false;
-                last = writer.next - 1;
-            }
+            Ok(()) => writer.warned = false,
             Err(error) => {
-                // What a failed write left behind is not known; the next batch begins a new file
-                // with the next number.
                 writer.file = None;
                 if !writer.warned {
                     writer.warned = true;
@@ -132,6 +126,7 @@ impl LogStore {
                 }
             }
         }
+        let last = writer.next - 1;
         drop(writer);
         self.end
             .send_if_modified(|end| std::mem::replace(&mut end.last, last) != last);
@@ -162,7 +157,11 @@ impl LogStore {
             bytes.push(b'\n');
             next += 1;
         }
-        file.write_all(&bytes)?;
+        if let Err(error) = file.write_all(&bytes) {
+            // Nothing stays of what was not written whole: its numbers are used again.
+            let _ = file.set_len(*size);
+            return Err(error);
+        }
         *size += bytes.len() as u64;
         writer.next = next;
         Ok(())

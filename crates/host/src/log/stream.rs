@@ -109,6 +109,12 @@ impl LogStream {
     async fn fill(&mut self, end: u64) {
         let (store, place, seen) = (Arc::clone(&self.store), self.place.clone(), self.seen);
         let read = tokio::task::spawn_blocking(move || read(&store, place, seen)).await;
+        let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        if self.place.is_some() && matches!(&read, Ok(Err(error)) if gone(error)) {
+            // The quota removed the file in this moment; the next ones are still there.
+            self.place = None;
+            return;
+        }
         let Ok(Ok((place, records))) = read else {
             // The files went away below us, or the disk fails: nothing up to here can be had.
             (self.seen, self.place) = (end, None);

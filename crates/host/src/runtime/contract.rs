@@ -70,7 +70,7 @@ pub struct Deployment {
     pub folder: String,
     /// The plugin's own folder, which upgrades keep.
     pub state: String,
-    /// The package that was deployed.
+    /// The command of its manifest.
     pub command: String,
     /// The arguments of the command.
     pub args: Vec<String>,

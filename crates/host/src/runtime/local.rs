@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jackfield_package::{Package, UnpackOptions};
+use jackfield_package::{Digest, Package, UnpackError, UnpackOptions};
 use jackfield_process::{Child, Command, Lease, SpawnError};
 use jackfield_wire::{InstallationId, RuntimeProvider, env};
 use tokio::sync::mpsc;
@@ -37,6 +37,9 @@ impl LocalRuntime {
         let swept = jackfield_process::sweep(&leases)?;
         if !swept.killed.is_empty() {
             tracing::warn!(killed = ?swept.killed, "ended processes that an earlier host left behind");
+        }
+        if !swept.left.is_empty() {
+            tracing::error!(left = ?swept.left, "processes that an earlier host left behind could not be ended");
         }
         for lease in &swept.unreadable {
             tracing::warn!(lease = %lease.display(), "set aside a lease that cannot be read");
@@ -67,11 +70,16 @@ impl Runtime for LocalRuntime {
         let home = installation_folder(&self.data, id);
         let keep = self.keep;
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || deploy(&home, &package, keep))
+            let broken = |panic| failure(Stage::Deploy, format!("unpacking failed: {panic}"));
+            let packages = home.join("packages");
+            let (digest, deployment) = tokio::task::spawn_blocking(move || deploy(&home, &package))
                 .await
-                .unwrap_or_else(|panic| {
-                    Err(failure(Stage::Deploy, format!("unpacking failed: {panic}")))
-                })
+                .map_err(broken)??;
+            // A step of its own: whoever gives the deployment up has nothing more removed.
+            tokio::task::spawn_blocking(move || prune(&packages, keep, &digest))
+                .await
+                .map_err(broken)?;
+            Ok(deployment)
         })
     }
 
@@ -122,7 +130,7 @@ impl Runtime for LocalRuntime {
     }
 }
 
-fn deploy(home: &Path, package: &Package, keep: usize) -> Result<Deployment, Failure> {
+fn deploy(home: &Path, package: &Package) -> Result<(Digest, Deployment), Failure> {
     let state = home.join("state");
     fs::create_dir_all(&state).map_err(|error| {
         failure(
@@ -130,21 +138,40 @@ fn deploy(home: &Path, package: &Package, keep: usize) -> Result<Deployment, Fai
             format!("cannot make {}: {error}", state.display()),
         )
     })?;
-    let packages = home.join("packages");
     let unpacked = package
-        .unpack(&packages, &UnpackOptions::default())
-        .map_err(|error| failure(Stage::Deploy, error_chain(&error)))?;
-    if let Err(error) = jackfield_package::prune(&packages, keep, &unpacked.digest) {
-        // Old files in the way of nobody: the plugin can run.
-        tracing::warn!(folder = %packages.display(), %error, "cannot remove old packages");
-    }
+        .unpack(&home.join("packages"), &UnpackOptions::default())
+        .map_err(|error| deploy_failure(&error))?;
     let manifest = package.manifest();
-    Ok(Deployment {
+    let deployment = Deployment {
         folder: unpacked.folder.to_string_lossy().into_owned(),
         state: state.to_string_lossy().into_owned(),
         command: manifest.command.clone().unwrap_or_default(),
         args: manifest.args.clone(),
-    })
+    };
+    Ok((unpacked.digest, deployment))
+}
+
+fn prune(packages: &Path, keep: usize, current: &Digest) {
+    if let Err(error) = jackfield_package::prune(packages, keep, current) {
+        // Old files in the way of nobody: the plugin can run.
+        tracing::warn!(folder = %packages.display(), %error, "cannot remove old packages");
+    }
+}
+
+fn deploy_failure(error: &UnpackError) -> Failure {
+    let failed = failure(Stage::Deploy, error_chain(error));
+    let changed = "the archive is not the one that was checked: load the plugin anew from it";
+    match error {
+        UnpackError::Changed => failed.hint(changed).hopeless(),
+        // The archive itself, not a file of it.
+        UnpackError::Io { doing, source, .. }
+            if doing.contains("archive") && source.kind() == io::ErrorKind::NotFound =>
+        {
+            failed.hint(changed).hopeless()
+        }
+        UnpackError::NoSpace { .. } => failed.hint("make room; it is tried again"),
+        _ => failed,
+    }
 }
 
 fn start_failure(error: &SpawnError) -> Failure {

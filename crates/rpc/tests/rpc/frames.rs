@@ -266,6 +266,19 @@ async fn sizes_are_errors_and_not_the_end_of_the_line() {
     );
     assert!(text.contains("at most 10000"), "{text}");
 
+    // Of what is too large nothing but the id is looked for, whatever else may be wrong with it.
+    for (text, id) in [
+        (format!(r#"{{"id":"b","id":"c","x":"{pad}"}}"#), json!("c")),
+        (format!("[\"{pad}\"]"), Value::Null),
+        (pad.clone(), Value::Null),
+    ] {
+        say(&mut client, text).await;
+        let answer: Value = serde_json::from_str(&hear(&mut client).await).unwrap();
+        assert_eq!(answer["id"], id);
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.contains("at most 10000"), "{message}");
+    }
+
     let half = "x".repeat(8_000);
     say(
         &mut client,
@@ -294,6 +307,18 @@ async fn sizes_are_errors_and_not_the_end_of_the_line() {
         say(
             &mut client,
             json!({"id": asked["id"], "result": pad}).to_string(),
+        )
+        .await;
+    });
+    assert!(matches!(
+        answer,
+        Err(CallError::AnswerTooLarge { limit: 10_000, .. })
+    ));
+    let (answer, ()) = tokio::join!(echo(&peer, json!({})), async {
+        let asked: Value = serde_json::from_str(&hear(&mut client).await).unwrap();
+        say(
+            &mut client,
+            json!({"error": {"code": 1, "message": pad}, "id": asked["id"]}).to_string(),
         )
         .await;
     });

@@ -7,10 +7,12 @@ use std::time::Duration;
 use crate::common::*;
 use futures_util::future::join_all;
 use jackfield_rpc::{
-    CallError, CallOptions, Duplex, DuplexReceiver, DuplexSender, Methods, Received, memory, open,
+    CallError, CallOptions, Duplex, DuplexReceiver, DuplexSender, Heartbeat, Methods, Options,
+    Received, WebSocket, memory, open,
 };
 use jackfield_wire::{CloseCause, CloseKind};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -118,6 +120,64 @@ async fn a_line_where_nothing_is_said_stays_open() {
     echo(&pair.two, json!(1)).await.unwrap();
     pair.one.close(CloseCause::closed());
     all_gone(&pair.tasks).await;
+}
+
+/// Whoever wanted no heartbeat but a hard end, or the other way round, said so with the longest
+/// time there is; added to the clock, it was too long for the clock, and the reader died of it.
+#[tokio::test(start_paused = true)]
+async fn the_longest_time_means_never() {
+    for (every, dead_after) in [
+        (Duration::MAX, Duration::MAX),
+        (Duration::from_secs(10), Duration::MAX),
+        (Duration::MAX, Duration::from_secs(25)),
+    ] {
+        let options = Options {
+            heartbeat: Some(Heartbeat { every, dead_after }),
+            default_deadline: Duration::MAX,
+            close_grace: Duration::MAX,
+            ..quiet()
+        };
+        let pair = peers(methods(), methods(), &options);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(echo(&pair.one, json!(1)).await.unwrap(), 1);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        // Never to ask is to take silence for death.
+        let dies = every == Duration::MAX && dead_after != Duration::MAX;
+        assert_eq!(pair.one.is_open(), !dies);
+        assert!(pair.two.drain(Duration::MAX).await);
+        pair.one.close(CloseCause::closed());
+        all_gone(&pair.tasks).await;
+    }
+}
+
+/// A message of one frame leaves no room for a pong; over a slow line it was taken for silence,
+/// and the line was closed in the middle of it.
+#[tokio::test(start_paused = true)]
+async fn a_large_message_over_a_slow_line_is_no_silence() {
+    let (mut far, near) = tokio::io::duplex(64 << 10);
+    let socket = WebSocket::server(near).await;
+    let (peer, tasks) = open_with(socket, methods(), beating());
+    let text = json!({"id": 1, "method": "double", "params": {"number": 4}, "pad": "x".repeat(9_900)});
+    let text = text.to_string();
+    // One frame of text, its length in two bytes, masked with zeros.
+    let mut frame = vec![0x81, 0x80 | 126];
+    frame.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    for piece in frame.chunks(500) {
+        assert!(peer.is_open(), "{:?}", soon(peer.closed()).await);
+        far.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(9)).await;
+    }
+    let mut answer = Vec::new();
+    while !answer.ends_with(br#""result":8}"#) {
+        assert_ne!(soon(far.read_buf(&mut answer)).await.unwrap(), 0);
+    }
+    // Halves of messages are a sign of life too, but nothing at all is not.
+    far.write_all(&frame[..5]).await.unwrap();
+    let silent = peer.closed().await;
+    assert_eq!(silent.reason, "no sign of life for 25 s");
+    all_gone(&tasks).await;
 }
 
 #[tokio::test(start_paused = true)]

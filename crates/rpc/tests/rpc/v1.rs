@@ -193,6 +193,24 @@ async fn a_cancelled_call_is_answered_once_as_cancelled() {
     bare.end().await;
 }
 
+/// A call and its being taken back may come in one piece. The reader found nothing to take back
+/// then: calls were known only once their own tasks had begun to run.
+#[tokio::test]
+async fn a_call_can_be_taken_back_before_it_began() {
+    let (watched, _begun, _dropped) = hanging();
+    let mut bare = Bare::new(watched.in_order("watched"), v1());
+    bare.hear().await;
+    for id in [json!(7), json!("seven")] {
+        bare.say(json!({"id": id, "method": "watched"})).await;
+        bare.say(json!({"method": "$/cancel", "params": {"id": id}}))
+            .await;
+        let answer = bare.hear().await;
+        assert_eq!(answer["id"], id);
+        assert_eq!(answer["error"]["code"], Fault::CANCELLED);
+    }
+    bare.end().await;
+}
+
 #[tokio::test]
 async fn a_call_that_never_left_is_not_cancelled() {
     let mut bare = Bare::new(methods(), v1());

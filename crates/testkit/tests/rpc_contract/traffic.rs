@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jackfield::wire::method::SUBPROTOCOL;
 use jackfield::wire::methods::Ping;
 use jackfield::{CallError, CallOptions, Fault, HostBuilder, Session};
-use jackfield_testkit::{Dial, RawLine, Rig, TestHost, bench_host, eventually, manifest, within};
+use jackfield_testkit::{
+    Again, Dial, RawLine, Rig, TestHost, as_program, bench_host, eventually, host_in, manifest,
+    tell, within,
+};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -257,4 +261,86 @@ async fn a_plugin_that_sends_garbage_is_told() {
         session.call_raw("nope", None, CallOptions::default()).await,
         Err(CallError::Call(_))
     ));
+}
+
+/// A call into the host and its being taken back, in one breath: it is taken back.
+#[tokio::test]
+async fn a_call_into_the_host_is_taken_back() {
+    let host = bench_host(application(Arc::default())).await;
+    let (session, token) = host.expect(&manifest(json!({}))).await;
+    let dial = Dial::external(&host, &token).header("Sec-WebSocket-Protocol", SUBPROTOCOL);
+    let mut line = dial.open().await;
+    within(session.ready()).await.unwrap();
+    assert_eq!(line.json().await["method"], "$/hello");
+    for n in 0..20 {
+        let call = format!(r#"{{"id":{n},"jsonrpc":"2.0","method":"slow"}}"#);
+        let cancel = format!(r#"{{"jsonrpc":"2.0","method":"$/cancel","params":{{"id":{n}}}}}"#);
+        line.send_at_once(&[&call, &cancel]).await;
+        let answer = line.json().await;
+        assert_eq!(
+            (&answer["id"], &answer["error"]["code"]),
+            (&json!(n), &json!(-32800))
+        );
+    }
+    assert_eq!(session.open_calls(), (0, 0));
+}
+
+/// A frame made to cost many times its size in memory is refused for little more than its size.
+#[tokio::test]
+async fn a_frame_that_would_grow_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Again::run("traffic::host_of_hostile_frames", folder.path(), |_| {});
+    let told = program.told().await;
+    let (frame, grown) = (
+        told["frame"].as_u64().unwrap(),
+        told["grown"].as_u64().unwrap(),
+    );
+    // Read, kept whole and looked at: some copies, not a tree of values.
+    assert!(grown < 8 * frame, "{told}");
+    assert!(program.ended_well().await);
+}
+
+/// Not a test of its own: the host of the one above, which measures itself.
+#[tokio::test]
+async fn host_of_hostile_frames() {
+    let Some(folder) = as_program() else { return };
+    let host = host_in(&folder, |builder| builder).await;
+    let manifest = jackfield::Manifest::check_value(&manifest(json!({})))
+        .into_result()
+        .unwrap();
+    let token = jackfield::Token::external();
+    let spec = jackfield::Spec::external(jackfield::InstallationId::new(), manifest, token.hash());
+    let session = host.load(spec).unwrap();
+    session
+        .set_active_state(jackfield::ActiveState::Active)
+        .await
+        .unwrap();
+    let mut line = Dial::external(&host, &token).open().await;
+    let many = "[],".repeat(2_600_000);
+    let frames = [
+        format!(r#"{{"id":1,"id":1,"x":[{many}0]}}"#),
+        format!(r#"{{"id":"x","error":{{"code":1,"message":"","data":[{many}0]}}}}"#),
+        format!(r#"{{"id":[{many}0],"method":"x"}}"#),
+        format!(r#"{{"id":1,"method":[{many}0]}}"#),
+    ];
+    let before = peak();
+    let size = frames[0].len();
+    for frame in frames {
+        line.send(frame).await;
+        // Strays are not answered: this is.
+        line.send(r#"{"id":"next","method":"nope"}"#).await;
+        while line.json().await["id"] != "next" {}
+    }
+    tell(&json!({"frame": size, "grown": peak() - before}));
+    within(host.shutdown(Duration::from_secs(5))).await;
+}
+
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib << 10
 }

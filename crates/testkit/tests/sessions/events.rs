@@ -5,8 +5,11 @@ use std::time::Duration;
 use jackfield::ReportedState::{Active, Connecting};
 use jackfield::{ActiveState, Policy};
 use jackfield_testkit::{
-    Dial, Program, bench_host, eventually, manifest, quick, until_state, within,
+    Dial, Program, Rig, bench_host, end, environment, eventually, manifest, quick, until,
+    until_state, within,
 };
+
+use crate::RIG;
 use serde_json::{Value, json};
 
 fn consumer() -> Value {
@@ -177,4 +180,58 @@ async fn a_refused_event_is_not_repeated() {
     })
     .await;
     assert_eq!(session.status().borrow().state, Active);
+}
+
+/// A plugin that is killed again and again gets every event but those that it died at.
+#[tokio::test]
+async fn a_crash_costs_at_most_the_event_it_came_at() {
+    let host = bench_host(|builder| builder).await;
+    let package = Rig::new("")
+        .manifest(json!({"events_consumed": ["EventPostLiked"]}))
+        .package(RIG);
+    let session = host.run(package).await;
+    let pid = session.status().borrow().pid.unwrap();
+    let log = environment(pid).await["JACKFIELD_STATE_DIR"].clone() + "/events.log";
+    let seen = || -> Vec<u64> {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["n"]
+                    .as_u64()
+                    .unwrap()
+            })
+            .collect()
+    };
+    let kills = 3;
+    for round in 0..kills {
+        for n in 0..100 {
+            host.publish("EventPostLiked", json!({"n": round * 100 + n}))
+                .unwrap();
+        }
+        eventually(Duration::from_secs(30), "some of them came", || {
+            seen().last().is_some_and(|last| *last >= round * 100 + 5)
+        })
+        .await;
+        let pid = session.status().borrow().pid.unwrap();
+        end(pid);
+        until(&session, |status| {
+            status.state == Active && status.pid != Some(pid)
+        })
+        .await;
+    }
+    host.publish("EventPostLiked", json!({"n": 1000})).unwrap();
+    eventually(Duration::from_secs(30), "the last one came", || {
+        seen().last() == Some(&1000)
+    })
+    .await;
+    let seen = seen();
+    assert!(
+        seen.windows(2).all(|pair| pair[0] < pair[1]),
+        "in order, once: {seen:?}"
+    );
+    let missing = usize::try_from(kills * 100 + 1).unwrap() - seen.len();
+    assert!(
+        missing <= usize::try_from(kills).unwrap(),
+        "{missing} are missing: {seen:?}"
+    );
 }

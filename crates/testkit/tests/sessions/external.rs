@@ -337,3 +337,40 @@ async fn an_admission_is_a_value_that_is_used_once() {
         Refused::Gone
     );
 }
+
+/// Admitted with a token that is revoked before the upgrade is done: not let in any more.
+#[tokio::test]
+async fn an_admission_goes_with_its_token() {
+    let host = bench_host(|builder| builder).await;
+    let (session, old) = host.expect(&plain()).await;
+    let admission = host.admit(Credential::new(old)).await.unwrap();
+    let id = session.id();
+    host.unload(id).await;
+    let new = Token::external();
+    let manifest = session.manifest().clone();
+    let session = host.load(Spec::external(id, manifest, new.hash())).unwrap();
+    session.set_active_state(ActiveState::Active).await.unwrap();
+    let (late, _there, _cut) = jackfield::rpc::memory::pair();
+    host.attach(admission, late).await.unwrap_err();
+    assert_eq!(session.status().borrow().state, Connecting);
+    let _program = Program::dial(&host, &new).await;
+    until_state(&session, Active).await;
+}
+
+/// Two installations under one token: whichever way that is taken, unloading one does not lock
+/// the other out.
+#[tokio::test]
+async fn a_token_of_two_is_no_trap() {
+    let host = bench_host(|builder| builder).await;
+    let (first, token) = host.expect(&plain()).await;
+    let spec = Spec::external(
+        InstallationId::new(),
+        first.manifest().clone(),
+        token.hash(),
+    );
+    if let Ok(second) = host.load(spec) {
+        host.unload(second.id()).await;
+    }
+    let _program = Program::dial(&host, &token).await;
+    until_state(&first, Active).await;
+}

@@ -274,3 +274,77 @@ async fn an_unloaded_program_is_unknown() {
     assert_eq!(end.unwrap().0, 1000);
     assert_eq!(Dial::external(&host, &token).send().await.status, 401);
 }
+
+/// Somebody starts it again and again while it is unloaded: when the unload returns nothing lives,
+/// and nothing comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_start_slips_into_no_unload() {
+    let host = bench_host(|builder| builder).await;
+    for _ in 0..10 {
+        let session = host.run(Rig::new("").package(RIG)).await;
+        let id = session.id();
+        let mut starters = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let session = session.clone();
+            starters.spawn(async move {
+                while session.set_active_state(ActiveState::Active).await.is_ok() {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        within(host.unload(id)).await;
+        assert!(alive_with(&id.to_string()).is_empty());
+        while let Some(done) = within(starters.join_next()).await {
+            done.unwrap();
+        }
+        assert_eq!(session.status().borrow().state, Inactive);
+        assert!(alive_with(&id.to_string()).is_empty());
+        // Loaded at once, it is one that works.
+        let again = host
+            .load(Spec::supervised(id, Rig::new("").package(RIG)))
+            .unwrap();
+        again.set_active_state(ActiveState::Active).await.unwrap();
+        within(again.ready()).await.unwrap();
+        within(host.uninstall(id)).await.unwrap();
+    }
+}
+
+/// Uninstalled while its files are on their way: they do not come back.
+#[tokio::test]
+async fn an_uninstall_during_a_start_leaves_nothing() {
+    let host = bench_host(|builder| builder).await;
+    let files: Vec<(String, Vec<u8>)> = (0..400)
+        .map(|n| (format!("folder{}/file{n}", n % 7), vec![b'x'; 2000]))
+        .collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(n, b)| (n.as_str(), &b[..])).collect();
+    let package = jackfield_testkit::package(&manifest(json!({"command": RIG})), &files);
+    for _ in 0..5 {
+        let session = host.start(package.clone()).await;
+        until_state(&session, jackfield::ReportedState::Starting).await;
+        let id = session.id().to_string();
+        within(host.uninstall(session.id())).await.unwrap();
+        let left = std::fs::read_dir(host.folder().join("plugins")).unwrap();
+        let left = left.filter(|entry| entry.as_ref().unwrap().file_name() == *id);
+        assert_eq!(left.count(), 0);
+    }
+    within(host.shutdown(Duration::from_secs(5))).await;
+    assert_eq!(
+        std::fs::read_dir(host.folder().join("plugins"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+/// What an embedder prints of a builder and its errors has no secrets in it.
+#[tokio::test]
+async fn builders_tell_no_secrets() {
+    let builder = Host::builder().env("DATABASE_URL", "postgres://user:secret@host");
+    assert!(!format!("{builder:?}").contains("secret"));
+    let folder = tempfile::tempdir().unwrap();
+    let builder = builder
+        .data_folder(folder.path())
+        .public_url("http://user:secret@host");
+    let error = builder.build().await.unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("secret"), "{error}");
+}

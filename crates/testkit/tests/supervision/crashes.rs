@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use jackfield::ReportedState::{Active, Connecting, Errored, Restarting, Starting};
-use jackfield::package::Package;
+use jackfield::package::{Limits, Package};
 use jackfield::{ActiveState, CallOptions, Failure, Policy, Session, Stage};
 use jackfield_testkit::{
-    Rig, alive, bench_host, end, eventually, manifest, package, parent_of, quick, shell, states,
-    states_of_crashes, until, until_state, within,
+    Rig, alive, bench_host, end, eventually, manifest, package, packed, parent_of, quick, shell,
+    states, states_of_crashes, until, until_state, within,
 };
 use serde_json::{json, value::RawValue};
 use std::sync::Arc;
@@ -340,4 +340,28 @@ async fn the_death_of_the_parent_is_a_crash() {
             Starting, Connecting, Active, Restarting, Starting, Connecting, Active
         ]
     );
+}
+
+/// A package whose archive is gone, or is another one by now, is not asked for again.
+#[tokio::test]
+async fn a_package_that_went_away_is_not_retried() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("package.zip");
+    let other = packed(&manifest(json!({"command": "false"})), &[("other", b"x")]);
+    for replaced in [false, true] {
+        let packed = packed(&manifest(json!({"command": "true"})), &[]);
+        std::fs::write(&archive, &packed.bytes).unwrap();
+        let package = Package::open(&archive, &Limits::default()).unwrap();
+        std::fs::remove_file(&archive).unwrap();
+        if replaced {
+            std::fs::write(&archive, &other.bytes).unwrap();
+        }
+        let host = bench_host(|builder| builder).await;
+        let session = host.start(Arc::new(package)).await;
+        let status = until_state(&session, Errored).await;
+        assert_eq!(status.restarts, 0, "{status:?}");
+        let failure = status.error.unwrap();
+        assert_eq!(failure.details.stage, Stage::Deploy);
+        assert!(failure.message.contains("package.zip"), "{failure}");
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jackfield::ReportedState::{
     Active, Connecting, Errored, Inactive, Restarting, Starting, Stopping,
 };
-use jackfield::{ActiveState, CallOptions, Policy, Session};
+use jackfield::{ActiveState, CallOptions, Credential, Policy, Session};
 use jackfield_testkit::{
     Dial, Program, Rig, TestHost, alive, bench_host, end, environment, quick, states, until,
     until_state, within,
@@ -202,4 +202,25 @@ async fn a_line_goes_with_its_process() {
     until_state(&session, Restarting).await;
     assert_eq!(Dial::url(&host, &url).send().await.status, 401);
     assert_eq!(session.open_calls(), (0, 0));
+}
+
+/// Admitted with the token of a child that is gone before the upgrade is done: the next child's
+/// line is not taken from it.
+#[tokio::test]
+async fn an_admission_dies_with_its_child() {
+    let host = bench_host(|builder| builder).await;
+    let (session, url) = stand_in(&host).await;
+    let (_, query) = url.split_once('?').unwrap();
+    let admission = host.admit(Credential::from_query(query)).await.unwrap();
+    session
+        .set_active_state(ActiveState::Inactive)
+        .await
+        .unwrap();
+    session.set_active_state(ActiveState::Active).await.unwrap();
+    let (late, _there, _cut) = jackfield::rpc::memory::pair();
+    host.attach(admission, late).await.unwrap_err();
+    let url = url_of(&session).await;
+    assert_ne!(session.status().borrow().state, Active);
+    let _program = Program::on(Dial::url(&host, &url).open().await);
+    within(session.ready()).await.unwrap();
 }

@@ -161,3 +161,31 @@ async fn a_child_that_never_dials_is_put_down() {
     );
     assert!(jackfield_testkit::alive_with(&host.mark()).is_empty());
 }
+
+/// Whoever waits for it is told the last lines, also of one that was put down.
+#[tokio::test]
+async fn ready_tells_the_last_lines() {
+    let host = bench_host(|builder| {
+        builder.policy(Policy {
+            restarts: 1,
+            dial_deadline: Duration::from_millis(300),
+            ..quick()
+        })
+    })
+    .await;
+    let session = host
+        .start(Rig::new("--say no-license --never-dial").package(RIG))
+        .await;
+    let error = within(session.ready()).await.unwrap_err().to_string();
+    assert!(error.contains("no-license"), "{error}");
+    for change in session.history() {
+        if let Some(failure) = change.error {
+            assert_eq!(
+                failure.details.last_lines,
+                ["no-license"],
+                "{:?}",
+                change.state
+            );
+        }
+    }
+}

@@ -394,3 +394,19 @@ async fn a_plugin_that_forks_all_the_time_is_stopped() {
     stop(&session, Duration::from_secs(10)).await;
     assert!(alive_with(&mark).is_empty());
 }
+
+/// Whoever starts it while it stops, and waits for it, gets it.
+#[tokio::test]
+async fn ready_outlasts_a_stop_that_was_overtaken() {
+    let host = bench_host(|builder| builder).await;
+    let session = host.run(Rig::new("--deaf --stay").package(RIG)).await;
+    let stop = session.set_active_state(ActiveState::Inactive);
+    let start = async {
+        until_state(&session, Stopping).await;
+        session.set_active_state(ActiveState::Active).await.unwrap();
+        session.ready().await
+    };
+    let (stopped, ready) = within(async { tokio::join!(stop, start) }).await;
+    stopped.unwrap();
+    ready.unwrap();
+}

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::new::{self, NewError};
 use crate::out::{Out, count, size};
 use crate::progress;
-use crate::setup::{Setup, SetupError};
+use crate::setup::{Setup, SetupError, Temporary};
 use crate::signals::Signals;
 use crate::templates::Language;
 use steps::Steps;
@@ -88,19 +88,21 @@ pub(crate) enum DemoError {
     Interrupted,
 }
 
-pub(crate) async fn run(args: Args, out: &Out) -> Result<(), DemoError> {
+pub(crate) async fn run(args: Args, temporary: &Temporary, out: &Out) -> Result<(), DemoError> {
     let mut signals = Signals::listen().map_err(SetupError::Signals)?;
-    let folder = tempfile::Builder::new()
-        .prefix("jackfield-demo-")
-        .tempdir()
-        .map_err(DemoError::Folder)?;
+    let folder = temporary.folder()?;
     tokio::select! {
-        done = demo(&args, folder.path(), out) => done,
+        done = demo(&args, &folder, temporary, out) => done,
         () = signals.next() => Err(DemoError::Interrupted),
     }
 }
 
-async fn demo(args: &Args, folder: &Path, out: &Out) -> Result<(), DemoError> {
+async fn demo(
+    args: &Args,
+    folder: &Path,
+    temporary: &Temporary,
+    out: &Out,
+) -> Result<(), DemoError> {
     let steps = Steps::new(out);
     let began = Instant::now();
     let language = match args.lang {
@@ -116,7 +118,7 @@ async fn demo(args: &Args, folder: &Path, out: &Out) -> Result<(), DemoError> {
         policy: Policy::default(),
         config: serde_json::Map::new(),
     };
-    let bench = bench.build().await?;
+    let bench = bench.build(temporary).await?;
     story::tell(&steps, &bench, package, &folder.join("data")).await?;
     bench.host.shutdown(Duration::from_secs(5)).await;
 
@@ -130,7 +132,7 @@ async fn demo(args: &Args, folder: &Path, out: &Out) -> Result<(), DemoError> {
         },
         config: serde_json::Map::new(),
     };
-    let bench = bench.build().await?;
+    let bench = bench.build(temporary).await?;
     let began_rust = Instant::now();
     story::tell(
         &Steps::silent(out),
