@@ -117,6 +117,15 @@ impl Package {
         }
     }
 
+    /// The file of the archive; `None` for one that came as bytes.
+    #[must_use]
+    pub fn archive(&self) -> Option<&Path> {
+        match &self.inner.source {
+            Source::Memory(_) => None,
+            Source::File(path) => Some(path),
+        }
+    }
+
     /// What the plugin says of itself.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {

@@ -70,8 +70,19 @@ pub enum UnpackError {
         free: u64,
     },
     /// The archive's file is another one than when it was checked.
-    #[error("the archive was changed since it was checked")]
-    Changed,
+    #[error("{} is another one than when it was checked", .archive.display())]
+    Changed {
+        /// The archive.
+        archive: PathBuf,
+    },
+    /// The archive's file cannot be read any more.
+    #[error("cannot read the archive {}", .archive.display())]
+    Gone {
+        /// The archive.
+        archive: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// Somebody else unpacked in the same root for too long.
     #[error("somebody else is unpacking in {}", .root.display())]
     Busy {
@@ -120,10 +131,12 @@ impl Package {
         }
         unpacked.reused = false;
         enough_space(root, self.unpacked_size())?;
-        let bytes = self
-            .bytes()
-            .map_err(io("read the archive of", &place.folder))?;
-        let bytes = bytes.ok_or(UnpackError::Changed)?;
+        let archive = || self.archive().unwrap_or(Path::new("")).to_owned();
+        let bytes = self.bytes().map_err(|source| UnpackError::Gone {
+            archive: archive(),
+            source,
+        })?;
+        let bytes = bytes.ok_or_else(|| UnpackError::Changed { archive: archive() })?;
         let temporary = place.temporary("new");
         let written = write(self, &bytes, &temporary, options.sync).and_then(|()| {
             place

@@ -224,12 +224,15 @@ fn a_package_in_a_file_is_read_again_and_must_be_the_same() {
     unpack(&opened, &folder.path().join("root"));
     fs::write(&path, package([file("other", "")])).unwrap();
     let error = opened.unpack(&folder.path().join("fresh"), &UnpackOptions::default());
-    assert!(matches!(error, Err(UnpackError::Changed)), "{error:?}");
+    assert!(
+        matches!(error, Err(UnpackError::Changed { .. })),
+        "{error:?}"
+    );
     // What was unpacked already needs no archive.
     fs::remove_file(&path).unwrap();
     assert!(unpack(&opened, &folder.path().join("root")).reused);
     let error = opened.unpack(&folder.path().join("fresh"), &UnpackOptions::default());
-    assert!(matches!(error, Err(UnpackError::Io { .. })), "{error:?}");
+    assert!(matches!(error, Err(UnpackError::Gone { .. })), "{error:?}");
 }
 
 #[test]

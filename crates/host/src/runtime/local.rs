@@ -160,15 +160,9 @@ fn prune(packages: &Path, keep: usize, current: &Digest) {
 
 fn deploy_failure(error: &UnpackError) -> Failure {
     let failed = failure(Stage::Deploy, error_chain(error));
-    let changed = "the archive is not the one that was checked: load the plugin anew from it";
+    let changed = "load the plugin anew, from an archive that stays where it is";
     match error {
-        UnpackError::Changed => failed.hint(changed).hopeless(),
-        // The archive itself, not a file of it.
-        UnpackError::Io { doing, source, .. }
-            if doing.contains("archive") && source.kind() == io::ErrorKind::NotFound =>
-        {
-            failed.hint(changed).hopeless()
-        }
+        UnpackError::Changed { .. } | UnpackError::Gone { .. } => failed.hint(changed).hopeless(),
         UnpackError::NoSpace { .. } => failed.hint("make room; it is tried again"),
         _ => failed,
     }
