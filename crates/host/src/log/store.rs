@@ -57,8 +57,8 @@ struct Writer {
 
 /// Lines written in one go at most.
 const BATCH: usize = 512;
-/// Lines written with one call.
-const PIECE: usize = 32;
+/// Bytes written with one call, about.
+const PIECE: usize = 256 << 10;
 
 impl LogStore {
     /// Opens the log of this folder, which is made if it is not there. A line that a killed host
@@ -114,9 +114,15 @@ impl LogStore {
     /// once.
     fn append(&self, lines: &[Line]) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // In pieces, so that long lines neither outgrow a file nor the memory by much.
-        let mut pieces = lines.chunks(PIECE);
-        match pieces.try_for_each(|piece| self.write(&mut writer, piece)) {
+        let mut rest = lines;
+        let written = loop {
+            match self.write(&mut writer, rest) {
+                Ok(0) => break Ok(()),
+                Ok(taken) => rest = &rest[taken..],
+                Err(error) => break Err(error),
+            }
+        };
+        match written {
             Ok(()) => writer.warned = false,
             Err(error) => {
                 writer.file = None;
@@ -132,7 +138,11 @@ impl LogStore {
             .send_if_modified(|end| std::mem::replace(&mut end.last, last) != last);
     }
 
-    fn write(&self, writer: &mut Writer, lines: &[Line]) -> io::Result<()> {
+    /// Writes as many lines as fit into the file and into one call; how many.
+    fn write(&self, writer: &mut Writer, lines: &[Line]) -> io::Result<usize> {
+        if lines.is_empty() {
+            return Ok(0);
+        }
         if writer
             .file
             .as_ref()
@@ -143,7 +153,7 @@ impl LogStore {
             writer.file = Some((file, size));
         }
         let Some((file, size)) = &mut writer.file else {
-            return Ok(());
+            return Ok(0);
         };
         let mut bytes = Vec::new();
         let mut next = writer.next;
@@ -156,6 +166,9 @@ impl LogStore {
             serde_json::to_writer(&mut bytes, &record).map_err(io::Error::from)?;
             bytes.push(b'\n');
             next += 1;
+            if bytes.len() >= PIECE || *size + bytes.len() as u64 >= self.limits.file {
+                break;
+            }
         }
         if let Err(error) = file.write_all(&bytes) {
             // Nothing stays of what was not written whole: its numbers are used again.
@@ -163,8 +176,9 @@ impl LogStore {
             return Err(error);
         }
         *size += bytes.len() as u64;
+        let taken = next - writer.next;
         writer.next = next;
-        Ok(())
+        Ok(taken as usize)
     }
 
     /// The file that record `next` goes into; the oldest files go to make room for it. Where a

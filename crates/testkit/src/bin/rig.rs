@@ -291,7 +291,9 @@ fn note(event: &Value) {
         .append(true)
         .open(state_folder().join("events.log"))
         .expect("my state folder");
-    writeln!(file, "{event}").expect("a line");
+    // In one piece, whenever somebody kills us.
+    let line = format!("{event}\n");
+    file.write_all(line.as_bytes()).expect("a line");
 }
 
 fn state_folder() -> PathBuf {
