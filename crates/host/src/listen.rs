@@ -13,15 +13,13 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use jackfield_rpc::{Limits, WebSocket, websocket_config};
+use jackfield_rpc::{Limits, WebSocket};
 use jackfield_wire::Client;
 use jackfield_wire::method::SUBPROTOCOL;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::admit::{Credential, Refused};
 use crate::attach::limits;
@@ -197,12 +195,10 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let Ok(parts) = upgraded.downcast::<TokioIo<S>>() else {
             return;
         };
-        let config = Some(websocket_config(&door.limits));
         let (stream, early) = (parts.io.into_inner(), parts.read_buf.to_vec());
-        let stream =
-            WebSocketStream::from_partially_read(stream, early, Role::Server, config).await;
+        let socket = WebSocket::server_after(stream, early, &door.limits).await;
         if let Ok(host) = door.host() {
-            let attached = host.attach(admission, WebSocket::from_stream(stream)).await;
+            let attached = host.attach(admission, socket).await;
             if let Err(refused) = attached {
                 tracing::debug!(%refused, "a dial came too late");
             }

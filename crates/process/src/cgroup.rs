@@ -103,14 +103,20 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Groups that the program made below its own go first. Only empty ones can be removed at all.
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let _ = fs::remove_dir(entry.path());
-            }
-        }
-        let _ = fs::remove_dir(&self.path);
+        remove(&self.path);
     }
+}
+
+/// Removes a group, those that the program made below it first. Only empty ones can be removed at all.
+fn remove(path: &Path) {
+    // Read to its end first: one folder is open at a time, however deep they go.
+    let entries: Vec<_> = fs::read_dir(path).into_iter().flatten().flatten().collect();
+    for entry in entries {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(path);
 }
 
 /// The folder of the group that this process is in.
@@ -162,6 +168,18 @@ mod tests {
         ] {
             assert!(Cgroup::named(Path::new(path)).is_none(), "{path}");
         }
+    }
+
+    /// Only one level below was removed, and then the group itself was not empty, for good.
+    #[test]
+    fn groups_below_groups_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("group");
+        for below in ["a/b/c", "a/d", "e"] {
+            fs::create_dir_all(path.join(below)).unwrap();
+        }
+        drop(Cgroup { path: path.clone() });
+        assert!(!path.exists());
     }
 
     #[test]

@@ -89,7 +89,8 @@ impl Child {
     ///
     /// The channel holds 128 lines; a consumer that is slow slows the program down. It ends when both outputs have
     /// ended, or when nothing of the tree is left and nothing more comes. If nobody takes it, or its end is dropped,
-    /// lines are read and forgotten but for [`Exit::tail`]. To miss none, take it within a second of the start.
+    /// lines are read and forgotten but for [`Exit::tail`]. To miss none, take it within a second of
+    /// its being full.
     pub fn take_output(&mut self) -> Option<mpsc::Receiver<Line>> {
         self.taken.cancel();
         self.output.take()

@@ -93,7 +93,8 @@ impl Command {
         self
     }
 
-    /// How long a [`Child::stop`] waits between the interrupt and the kill. Default: 3 s.
+    /// How long a [`Child::stop`] waits between the interrupt and the kill. Default: 3 s;
+    /// [`Duration::MAX`] is for ever.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

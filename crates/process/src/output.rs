@@ -174,7 +174,7 @@ impl Sink {
         // Full. A consumer is waited for; one that has not shown up yet for a moment only.
         if !self.taken.is_cancelled() {
             // Not from the start: a program may take a while until it is executed.
-            let full = *self.full.get_or_init(|| Instant::now() - UNTAKEN * 9); // OLD
+            let full = *self.full.get_or_init(Instant::now);
             let wait = timeout_at(full + UNTAKEN, self.taken.cancelled());
             if wait.await.is_err() {
                 return;
@@ -205,7 +205,11 @@ mod tests {
         for line in 0..lines {
             let text = line.to_string().into_bytes();
             let (partial, first) = (false, true);
-            let cut = Cut { text, partial, first };
+            let cut = Cut {
+                text,
+                partial,
+                first,
+            };
             sink.put(cut, Stream::Stdout).await;
         }
     }

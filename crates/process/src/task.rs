@@ -26,6 +26,9 @@ const EXECUTE: Duration = Duration::from_secs(30);
 /// hangs inside the kernel or belongs to another user. Then the host does what it can.
 const END: Duration = Duration::from_secs(5);
 
+/// As good as never, and not beyond the clock as [`Duration::MAX`] is.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// A task that has been started, for the one who did.
 #[derive(Debug)]
 pub(crate) struct Started {
@@ -258,7 +261,7 @@ impl Task {
             self.kill();
         } else if wanted.stop() && matches!(self.phase, Phase::Running) {
             self.asked = true;
-            self.phase = Phase::Grace(Instant::now() + self.grace);
+            self.phase = Phase::Grace(Instant::now() + self.grace.min(NEVER));
             self.control.tell(Message::Signal(libc::SIGINT as u8));
         }
     }

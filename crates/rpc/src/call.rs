@@ -13,7 +13,7 @@ pub struct CallOptions {
     /// included. `None`: [`Options::default_deadline`](crate::Options::default_deadline).
     pub deadline: Option<Duration>,
     /// Where reports of progress go. Only peers that speak `jackfield.v1` send any; one that finds
-    /// the channel full is dropped.
+    /// the channel full is dropped, and so is one of more than 1 MiB.
     pub progress: Option<mpsc::Sender<Value>>,
 }
 

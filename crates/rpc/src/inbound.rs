@@ -107,9 +107,8 @@ impl Inbound {
         }
     }
 
-    fn enter(&self, id: &RawValue, token: &CancellationToken) -> u64 {
+    fn enter(&self, id: &RawValue, token: CancellationToken) -> u64 {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let token = token.clone();
         self.by_id()
             .insert(id.get().into(), Entry { serial, token });
         serial
@@ -148,6 +147,31 @@ impl Drop for Place {
     }
 }
 
+/// A call that its peer can take back, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    line: Arc<Line>,
+    id: Arc<RawValue>,
+    serial: u64,
+}
+
+impl Entered {
+    /// Enters a call. To be done by the reader, or what it reads next may come too early. `None`
+    /// where the peer cannot take it back.
+    pub(crate) fn new<C>(line: &Arc<Line>, call: &Call<C>) -> Option<Self> {
+        let id = call.id.clone().filter(|_| line.speaks_v1())?;
+        let serial = line.inbound.enter(&id, call.cancelled.clone());
+        let line = Arc::clone(line);
+        Some(Self { line, id, serial })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.line.inbound.leave(&self.id, self.serial);
+    }
+}
+
 /// A call's place in the order of the calls of its method.
 pub(crate) enum Turn {
     Now(OwnedSemaphorePermit),
@@ -178,6 +202,7 @@ impl Turn {
 /// handler panicked or the call was taken back. Nothing is answered once the line is over.
 pub(crate) async fn serve<C>(
     place: Place,
+    entered: Option<Entered>,
     turn: Option<Turn>,
     handler: Handler<C>,
     call: Call<C>,
@@ -187,10 +212,6 @@ pub(crate) async fn serve<C>(
     let id = call.id.clone();
     let method = Arc::clone(&call.method);
     let token = call.cancelled.clone();
-    let entered = id
-        .as_deref()
-        .filter(|_| line.speaks_v1())
-        .map(|id| (id, line.inbound.enter(id, &token)));
     // The handler's own first statements may panic too.
     let running = AssertUnwindSafe(async move {
         let _turn = match turn {
@@ -205,9 +226,7 @@ pub(crate) async fn serve<C>(
         () = token.cancelled() => Err(Fault::new(Fault::CANCELLED, "the call was cancelled")),
         outcome = running => outcome.unwrap_or_else(|panic| Err(panicked(&method, panic.as_ref()))),
     };
-    if let Some((id, serial)) = entered {
-        line.inbound.leave(id, serial);
-    }
+    drop(entered);
     let limit = line.max_out.load(Ordering::SeqCst);
     let text = answer(id.as_deref(), outcome.as_deref(), limit);
     tokio::select! {

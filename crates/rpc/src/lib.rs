@@ -42,6 +42,7 @@
 mod duplex;
 pub mod memory;
 
+mod counted;
 mod dial;
 mod websocket;
 
@@ -61,6 +62,7 @@ mod v1;
 mod writer;
 
 pub use call::{CallError, CallOptions};
+pub use counted::Counted;
 pub use dial::{DialError, DialOptions, Negotiated, dial};
 pub use duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
 pub use methods::{Call, Methods};

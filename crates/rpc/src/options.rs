@@ -39,7 +39,7 @@ pub struct Limits {
     pub hard_max_in: usize,
 }
 
-/// How a dead line is noticed.
+/// How a dead line is noticed. [`Duration::MAX`] is never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
     /// After this much silence the other side is asked for a sign of life. 10 s.

@@ -87,6 +87,16 @@ impl Pending {
         }
     }
 
+    /// Whether anybody listens to reports of progress for this call.
+    pub(crate) fn wants_progress(&self, id: Xid) -> bool {
+        match self {
+            Self::Open(entries) => entries
+                .get(&id)
+                .is_some_and(|entry| entry.progress.is_some()),
+            Self::Closed(_) => false,
+        }
+    }
+
     /// A report of progress; lost when its channel is full.
     pub(crate) fn progress(&mut self, id: Xid, value: Value) {
         if let Self::Open(entries) = self
@@ -185,6 +195,7 @@ mod tests {
         let id = Xid::new();
         let (reports, mut seen) = mpsc::channel(1);
         let _answer = pending.insert(id, Some(reports)).unwrap();
+        assert!(pending.wants_progress(id) && !pending.wants_progress(Xid::new()));
         pending.progress(id, 1.into());
         pending.progress(id, 2.into());
         pending.progress(Xid::new(), 3.into());

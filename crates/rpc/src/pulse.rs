@@ -1,5 +1,7 @@
 //! When to ask for a sign of life, and when to give up. No clock of its own: time is passed in.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::options::Heartbeat;
@@ -41,12 +43,12 @@ impl Pulse {
 
     /// When [`beat`](Self::beat) is next due.
     pub(crate) fn due(&self) -> Instant {
-        let ask = self.asked.unwrap_or(self.heard) + self.heartbeat.every;
-        ask.min(self.heard + self.heartbeat.dead_after)
+        let ask = later(self.asked.unwrap_or(self.heard), self.heartbeat.every);
+        ask.min(later(self.heard, self.heartbeat.dead_after))
     }
 
     pub(crate) fn beat(&mut self, now: Instant) -> Beat {
-        if now >= self.heard + self.heartbeat.dead_after {
+        if now >= later(self.heard, self.heartbeat.dead_after) {
             Beat::Dead
         } else if now >= self.due() {
             self.asked = Some(now);
@@ -57,10 +59,15 @@ impl Pulse {
     }
 }
 
+/// That much later; for what is beyond the clock, such as [`Duration::MAX`], never.
+fn later(than: Instant, by: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    than.checked_add(by.min(NEVER)).unwrap_or(than)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn silence_is_asked_twice_and_then_given_up() {

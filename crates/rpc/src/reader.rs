@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use jackfield_wire::{CloseCause, Fault, Frame, Xid, frame};
+use jackfield_wire::frame::{self, Outline};
+use jackfield_wire::{CloseCause, Fault, Frame, Xid};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -14,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::call::CallError;
 use crate::duplex::{DuplexReceiver, Received};
-use crate::inbound::{Place, Turn, serve};
+use crate::inbound::{Entered, Place, Turn, serve};
 use crate::line::{Line, Watched};
 use crate::methods::{Call, Methods};
 use crate::peer::Peer;
@@ -117,17 +118,18 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
 
     async fn on_text(&mut self, text: &str) -> Result<(), CloseCause> {
         let (size, limit) = (text.len(), self.line.options.limits.max_in);
-        match Frame::parse(text) {
-            Frame::Request { id, .. } if size > limit => {
-                let message = format!("a message of {size} bytes; at most {limit} are taken");
-                self.refuse(id, Fault::new(Fault::INVALID_REQUEST, message))
-                    .await
-            }
-            Frame::Request { id, method, params } => self.on_request(id, method, params).await,
-            Frame::Response { id, .. } if size > limit => {
+        if size > limit {
+            let Outline { id, is_response } = frame::outline(text);
+            if is_response {
                 self.settle(id, Err(CallError::AnswerTooLarge { size, limit }));
-                Ok(())
+                return Ok(());
             }
+            let message = format!("a message of {size} bytes; at most {limit} are taken");
+            let fault = Fault::new(Fault::INVALID_REQUEST, message);
+            return self.refuse(id, fault).await;
+        }
+        match Frame::parse(text) {
+            Frame::Request { id, method, params } => self.on_request(id, method, params).await,
             Frame::Response { id, outcome } => {
                 let outcome = outcome.map(ToOwned::to_owned).map_err(CallError::Refused);
                 self.settle(id, outcome);
@@ -176,7 +178,8 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             id: id.map(|id| Arc::from(id.to_owned())),
         };
         let params = params.map(ToOwned::to_owned);
-        let serving = serve(place, turn, found.handler, call, params);
+        let entered = Entered::new(&self.line, &call);
+        let serving = serve(place, entered, turn, found.handler, call, params);
         self.line.tasks.spawn(self.tracker.track_future(serving));
         Ok(())
     }
@@ -200,8 +203,12 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             v1::PROGRESS => {
                 if let Ok(progress) = serde_json::from_str::<v1::Progress<'_>>(params)
                     && let Some(id) = our_id(Some(progress.id))
+                    && self.line.pending().wants_progress(id)
+                    && let value = progress.value.map_or("null", RawValue::get)
+                    && value.len() <= v1::MAX_PROGRESS
+                    && let Ok(value) = serde_json::from_str(value)
                 {
-                    self.line.pending().progress(id, progress.value);
+                    self.line.pending().progress(id, value);
                 }
             }
             // Never answered, so that more of them can be invented.

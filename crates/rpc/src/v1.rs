@@ -3,7 +3,6 @@
 
 use jackfield_wire::frame;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 /// Said by both sides at the start: how large a message may be.
@@ -15,6 +14,9 @@ pub(crate) const PROGRESS: &str = "$/progress";
 
 /// No `$/hello` raises the size of a message above this.
 pub(crate) const MAX_MESSAGE: usize = 64 << 20;
+/// A report of progress with more bytes than this is dropped: as values it takes a dozen times as
+/// many.
+pub(crate) const MAX_PROGRESS: usize = 1 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {
@@ -32,8 +34,8 @@ pub(crate) struct Cancel<'a> {
 pub(crate) struct Progress<'a> {
     #[serde(borrow)]
     pub(crate) id: &'a RawValue,
-    #[serde(default)]
-    pub(crate) value: Value,
+    #[serde(borrow, default)]
+    pub(crate) value: Option<&'a RawValue>,
 }
 
 /// The text of a notification.

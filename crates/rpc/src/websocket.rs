@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use crate::counted::Counted;
 use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
 use crate::options::Limits;
 
@@ -30,6 +31,7 @@ const WRITE_BUFFER: usize = 128 << 10;
 /// A WebSocket after its handshake. Text frames are messages; binary ones are skipped.
 pub struct WebSocket<S> {
     stream: WebSocketStream<S>,
+    read: Arc<AtomicU64>,
 }
 
 /// The half of a [`WebSocket`] that writes.
@@ -42,6 +44,8 @@ pub struct WebSocketSender<S> {
 #[expect(missing_debug_implementations, reason = "its stream need not have one")]
 pub struct WebSocketReceiver<S> {
     shared: Arc<Shared<S>>,
+    /// So much had been read when the last sign of life was reported.
+    heard: u64,
     close_code: Option<u16>,
 }
 
@@ -51,6 +55,8 @@ struct Shared<S> {
     stream: Mutex<WebSocketStream<S>>,
     /// The close code for what the other side did against the protocol; 0 for nothing.
     offence: AtomicU16,
+    /// How much has been read; see [`Counted`].
+    read: Arc<AtomicU64>,
 }
 
 /// How tungstenite is set up: small read buffers (it fills the whole buffer with zeros for every
@@ -65,7 +71,7 @@ pub fn websocket_config(limits: &Limits) -> WebSocketConfig {
         .max_frame_size(Some(limits.hard_max_in))
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<Counted<S>> {
     /// The server's end, on a connection that was upgraded already. Default [`Limits`].
     pub async fn server(stream: S) -> Self {
         Self::server_with(stream, &Limits::default()).await
@@ -73,21 +79,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// The server's end, on a connection that was upgraded already.
     pub async fn server_with(stream: S, limits: &Limits) -> Self {
-        let config = Some(websocket_config(limits));
-        Self::from_stream(WebSocketStream::from_raw_socket(stream, Role::Server, config).await)
+        Self::server_after(stream, Vec::new(), limits).await
+    }
+
+    /// The server's end, on a connection that was upgraded already, and of which so much had been
+    /// read beyond the request.
+    pub async fn server_after(stream: S, already_read: Vec<u8>, limits: &Limits) -> Self {
+        Self::counted(stream, already_read, Role::Server, limits).await
     }
 
     pub(crate) async fn client(stream: S, already_read: Vec<u8>, limits: &Limits) -> Self {
-        let config = Some(websocket_config(limits));
-        Self::from_stream(
-            WebSocketStream::from_partially_read(stream, already_read, Role::Client, config).await,
-        )
+        Self::counted(stream, already_read, Role::Client, limits).await
     }
 
+    async fn counted(stream: S, already_read: Vec<u8>, role: Role, limits: &Limits) -> Self {
+        let config = Some(websocket_config(limits));
+        let (stream, read) = Counted::new(stream);
+        let stream = WebSocketStream::from_partially_read(stream, already_read, role, config).await;
+        Self { stream, read }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// Either end, set up by the caller; see [`websocket_config`].
+    ///
+    /// Only whole frames are a sign of life then: a large one over a slow line may be taken for
+    /// silence by the [heartbeat](crate::Heartbeat), which it is not with the other constructors.
     #[must_use]
     pub fn from_stream(stream: WebSocketStream<S>) -> Self {
-        Self { stream }
+        let read = Arc::default();
+        Self { stream, read }
     }
 }
 
@@ -99,12 +120,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Duplex for WebSocket<S>
         let shared = Arc::new(Shared {
             stream: Mutex::new(self.stream),
             offence: AtomicU16::new(0),
+            read: self.read,
         });
         let sender = WebSocketSender {
             shared: Arc::clone(&shared),
         };
         let receiver = WebSocketReceiver {
             shared,
+            heard: 0,
             close_code: None,
         };
         (sender, receiver)
@@ -202,7 +225,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexReceiver for WebSocketReceiver<S> {
     async fn recv(&mut self) -> Result<Received, CloseCause> {
-        match poll_fn(|cx| self.shared.with(|s| Pin::new(s).poll_next(cx))).await {
+        let next = poll_fn(|cx| {
+            let next = self.shared.with(|s| Pin::new(s).poll_next(cx));
+            let read = self.shared.read.load(Ordering::Relaxed);
+            let heard = std::mem::replace(&mut self.heard, read) != read;
+            match next {
+                // The next call polls again, so that no wake-up is lost.
+                Poll::Pending if heard => Poll::Ready(None),
+                next => next.map(Some),
+            }
+        });
+        let Some(next) = next.await else {
+            return Ok(Received::Alive);
+        };
+        match next {
             Some(Ok(Message::Text(text))) => Ok(Received::Text(text)),
             Some(Ok(Message::Close(frame))) => {
                 let (code, reason) = match &frame {

@@ -240,13 +240,17 @@ impl RawLine {
     /// # Panics
     /// When the line ends first.
     pub async fn text(&mut self) -> String {
-        loop {
-            match self.message().await {
-                Some(Message::Text(text)) => return text.as_str().to_owned(),
-                Some(Message::Ping(_) | Message::Pong(_)) => {}
-                other => panic!("a text was expected, {other:?} came"),
+        let text = async {
+            loop {
+                match self.any().await {
+                    Some(Message::Text(text)) => return text.as_str().to_owned(),
+                    Some(Message::Ping(_) | Message::Pong(_)) => {}
+                    other => panic!("a text was expected, {other:?} came"),
+                }
             }
-        }
+        };
+        let text = tokio::time::timeout(PATIENCE, text).await;
+        text.expect("a text in time")
     }
 
     /// The next text, as JSON.

@@ -13,7 +13,7 @@ pub struct Fault {
     /// One sentence for a person.
     #[serde(default)]
     pub message: String,
-    /// Anything more, for programs.
+    /// Anything more, for programs. Above 256 KiB it is dropped from errors that come in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
 }
@@ -73,7 +73,7 @@ impl Fault {
         )
     }
 
-    fn server_error_code() -> i64 {
+    pub(crate) fn server_error_code() -> i64 {
         Self::SERVER_ERROR
     }
 }

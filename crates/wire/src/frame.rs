@@ -5,8 +5,11 @@
 //! are opaque and are echoed as they came, byte for byte.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::fault::Fault;
@@ -43,6 +46,15 @@ pub enum Frame<'a> {
     },
 }
 
+/// What [`outline`] finds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outline<'a> {
+    /// The id where it is a string or a number; the last one, where there are several.
+    pub id: Option<&'a RawValue>,
+    /// Whether the message has a `result` or a non-null `error`, and no `method`.
+    pub is_response: bool,
+}
+
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, default)]
@@ -77,7 +89,8 @@ impl<'a> Frame<'a> {
         match serde_json::from_str::<Fields<'a>>(text) {
             Ok(fields) => Self::sort(&fields),
             Err(error) if error.is_data() => Self::Malformed {
-                id: rescue_id(text),
+                // A second pass, on this path only.
+                id: outline(text).id.map(ToOwned::to_owned),
                 fault: Fault::new(Fault::INVALID_REQUEST, format!("invalid request: {error}")),
             },
             Err(error) => Self::Malformed {
@@ -95,7 +108,7 @@ impl<'a> Frame<'a> {
             result,
             error,
         } = fields;
-        if let Some(bad) = id.filter(|id| id.get().starts_with(['{', '[', 't', 'f'])) {
+        if let Some(bad) = id.filter(|id| !fits(id)) {
             let message = format!("an id is a string or a number, not {}", bad.get());
             return Self::malformed(None, message);
         }
@@ -205,20 +218,91 @@ fn parse_error(error: &serde_json::Error) -> Fault {
 
 /// An error object as the other side wrote it, or what can be said of one that is no object.
 fn lenient_fault(error: &RawValue) -> Fault {
-    serde_json::from_str(error.get()).unwrap_or_else(|_| Fault {
-        code: Fault::SERVER_ERROR,
-        message: "the other side answered with an error that is not an error object".to_owned(),
-        data: serde_json::from_str(error.get()).ok(),
-    })
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(default = "Fault::server_error_code")]
+        code: i64,
+        #[serde(default)]
+        message: String,
+        #[serde(borrow, default)]
+        data: Option<&'a RawValue>,
+    }
+    match serde_json::from_str::<Fields<'_>>(error.get()) {
+        Ok(fields) => Fault {
+            code: fields.code,
+            message: fields.message,
+            data: fields.data.and_then(small),
+        },
+        Err(_) => Fault {
+            code: Fault::SERVER_ERROR,
+            message: "the other side answered with an error that is not an error object".to_owned(),
+            data: small(error),
+        },
+    }
 }
 
-/// The id of a frame that is JSON but whose fields do not fit; a second pass, on this path only.
-fn rescue_id(text: &str) -> Option<Box<RawValue>> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let id = value.get("id")?;
-    (id.is_string() || id.is_number())
-        .then(|| serde_json::value::to_raw_value(id).ok())
-        .flatten()
+fn small(data: &RawValue) -> Option<Value> {
+    let text = Some(data.get()).filter(|text| text.len() <= MAX_DATA)?;
+    serde_json::from_str(text).ok()
+}
+
+/// What there is to say of a message that is not to be read: too large, or its fields do not fit.
+/// Takes no memory, whatever the message holds. Nothing of what is not a JSON object.
+#[must_use]
+pub fn outline(text: &str) -> Outline<'_> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Outline<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(OutlineVisitor)
+    }
+}
+
+struct OutlineVisitor;
+
+impl<'de> Visitor<'de> for OutlineVisitor {
+    type Value = Outline<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Outline<'de>, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "lowercase")]
+        enum Key {
+            Id,
+            Method,
+            Result,
+            Error,
+            #[serde(other)]
+            Other,
+        }
+        let (mut id, mut asks, mut answers) = (None, false, false);
+        while let Some(key) = map.next_key()? {
+            match key {
+                Key::Id => id = map.next_value::<Option<&RawValue>>()?,
+                Key::Method => asks |= map.next_value::<Option<IgnoredAny>>()?.is_some(),
+                Key::Error => answers |= map.next_value::<Option<IgnoredAny>>()?.is_some(),
+                Key::Result => {
+                    map.next_value::<IgnoredAny>()?;
+                    answers = true;
+                }
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Outline {
+            id: id.filter(|id| fits(id)),
+            is_response: answers && !asks,
+        })
+    }
+}
+
+fn fits(id: &RawValue) -> bool {
+    !id.get().starts_with(['{', '[', 't', 'f'])
 }
 
 #[cfg(test)]
@@ -358,7 +442,10 @@ mod tests {
             }
         };
         let with = |data: &str| fault(&format!(r#"{{"code":7,"message":"m","data":{data}}}"#));
-        assert_eq!(with(r#"{"a":[1]}"#).data, Some(serde_json::json!({"a": [1]})));
+        assert_eq!(
+            with(r#"{"a":[1]}"#).data,
+            Some(serde_json::json!({"a": [1]}))
+        );
         assert_eq!(with("null"), Fault::new(7, "m"));
         let many = format!("[{}0]", "[],".repeat(MAX_DATA / 3));
         let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));

@@ -1,6 +1,6 @@
 //! A plugin that runs: followed, configured, called, stopped.
 //!
-//! Reading order: a [plan](options::Plan) says what is wanted, [`follow`] is the loop over everything that can
+//! Reading order: a [plan](options::Plan) says what is wanted, [`follow()`] is the loop over everything that can
 //! happen, [`script`] is what is done with the plugin, [`tell`] how all of it is told.
 
 mod follow;

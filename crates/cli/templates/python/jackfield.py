@@ -36,7 +36,7 @@ class Plugin:
     def __init__(self):
         self._methods = {"ping": self._ping, "event": self._event, "configure": self._configure}
         self._events, self._connected, self._configured = {}, [], lambda config: None
-        self._line, self._began, self._turn, self._stopping = None, time.monotonic(), None, False
+        self._line, self._began, self._turn = None, time.monotonic(), None
 
     def method(self, handler):
         """Decorator: the function answers calls of its name; the call's parameters are its own."""
@@ -79,13 +79,8 @@ class Plugin:
 
     async def _main(self, url):
         serving, loop = asyncio.ensure_future(self._serve(url)), asyncio.get_running_loop()
-
-        def stop():
-            self._stopping = True
-            serving.cancel()
-
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, serving.cancel)
         try:
             return await serving
         except asyncio.CancelledError:
@@ -98,8 +93,6 @@ class Plugin:
             began = time.monotonic()
             try:
                 line = self._line = await Line.dial(url, self._answer)
-                if self._stopping:  # older versions of asyncio lose it where a wait_for just ends
-                    asyncio.current_task().cancel()
                 log.info("connected")
                 for handler in self._connected:
                     line.start(_logged(handler))
@@ -115,8 +108,8 @@ class Plugin:
             except PermissionError as refused:
                 log.error("%s", refused)
                 return 1
-            except (OSError, asyncio.TimeoutError) as error:
-                log.warning("cannot reach the host: %s", error or "no answer")
+            except OSError as error:
+                log.warning("cannot reach the host: %s", error)
                 if not external:
                     return 1
             finally:
@@ -176,18 +169,29 @@ class Line:
 
     @classmethod
     async def dial(cls, url, answer):
-        """Connects. Errors do not show the URL: there is a secret in it."""
+        """Connects, within 10 s. Errors do not show the URL: there is a secret in it."""
+        dialing = asyncio.ensure_future(cls._dial(url, answer))
+        try:  # not wait_for: before Python 3.12 it may lose that we are told to end
+            await asyncio.wait([dialing], timeout=10)
+        finally:
+            in_time = not dialing.cancel()
+        if not in_time:
+            raise ConnectionError("no answer within 10 s")
+        return dialing.result()
+
+    @classmethod
+    async def _dial(cls, url, answer):
         at, key = urlsplit(url), base64.b64encode(os.urandom(16)).decode()
         tls = ssl.create_default_context() if at.scheme == "wss" else None
-        dialing = asyncio.open_connection(at.hostname, at.port or (443 if tls else 80), ssl=tls)
-        reader, writer = await asyncio.wait_for(dialing, 10)
+        port = at.port or (443 if tls else 80)
+        reader, writer = await asyncio.open_connection(at.hostname, port, ssl=tls)
         writer.write(
             f"GET {at.path or '/'}?{at.query} HTTP/1.1\r\nHost: {at.netloc}\r\n"
             f"User-Agent: jackfield.py\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            head = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             raise ConnectionError("what answers there is no host of plugins") from None
         status, *headers = head.decode("latin-1").split("\r\n")

@@ -30,6 +30,12 @@ pub(super) struct Plan {
     pub(super) fds: Descriptors,
 }
 
+/// What a command means on this disk.
+pub(super) struct Found {
+    file: PathBuf,
+    folder: PathBuf,
+}
+
 /// The init's ends. All numbers are above 2, all are closed by an `execve`.
 pub(super) struct Descriptors {
     pub(super) control: OwnedFd,
@@ -58,17 +64,26 @@ struct Array {
     pointers: Vec<*const c_char>,
 }
 
-impl Plan {
-    pub(super) fn new(
-        command: &Command,
-        cgroup: Option<Handles>,
-    ) -> Result<(Self, Ends), SpawnError> {
+impl Found {
+    /// Looks for it. Takes as long as the disk does, so this is not for the thread that forks.
+    pub(super) fn new(command: &Command) -> Result<Self, SpawnError> {
         let folder = folder(command.folder.as_deref())?;
         let path = command
             .env
             .get(OsStr::new("PATH"))
             .map(|path| path.as_os_str());
         let file = lookup::resolve(&command.program, &folder, path)?;
+        Ok(Self { file, folder })
+    }
+}
+
+impl Plan {
+    pub(super) fn new(
+        command: &Command,
+        found: Found,
+        cgroup: Option<Handles>,
+    ) -> Result<(Self, Ends), SpawnError> {
+        let Found { file, folder } = found;
         let program = c_string(file.as_os_str(), "the program's path")?;
 
         let mut argv = vec![c_string(&command.program, "the program")?];

@@ -21,9 +21,10 @@ use rustix::process::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 use super::init::{self, Message};
-use super::plan::{Ends, Plan};
+use super::plan::{Ends, Found, Plan};
 use super::sys;
 use crate::cgroup::Cgroup;
 use crate::command::{Command, Lease};
@@ -61,6 +62,7 @@ pub(crate) struct Init {
 
 struct Request {
     command: Command,
+    found: Found,
     answer: oneshot::Sender<Result<Born, SpawnError>>,
 }
 
@@ -70,10 +72,17 @@ static THREAD: Mutex<Option<(u32, mpsc::Sender<Request>)>> = Mutex::new(None);
 /// Makes an init for this command and tells it to go. Cancel safe: what nobody waits for any more is put down.
 pub(crate) async fn spawn(command: Command) -> Result<Born, SpawnError> {
     let gone = || SpawnError::Init(io::Error::other("the thread that forks has ended"));
+    let find = move || Found::new(&command).map(|found| (command, found));
+    let found = spawn_blocking(find).await;
+    let (command, found) = found.map_err(|error| SpawnError::Init(error.into()))??;
     let (answer, answered) = oneshot::channel();
     let queue = queue().map_err(SpawnError::Resources)?;
     queue
-        .send(Request { command, answer })
+        .send(Request {
+            command,
+            found,
+            answer,
+        })
         .await
         .map_err(|_| gone())?;
     answered.await.map_err(|_| gone())?
@@ -147,10 +156,10 @@ fn queue() -> io::Result<mpsc::Sender<Request>> {
         .name("jackfield-spawn".to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            while let Some(Request { command, answer }) = requests.blocking_recv() {
-                if !answer.is_closed() {
+            while let Some(request) = requests.blocking_recv() {
+                if !request.answer.is_closed() {
                     // When nobody takes it, dropping it ends it.
-                    drop(answer.send(bear(&command)));
+                    drop(request.answer.send(bear(&request.command, request.found)));
                 }
             }
         })?;
@@ -158,7 +167,7 @@ fn queue() -> io::Result<mpsc::Sender<Request>> {
     Ok(queue)
 }
 
-fn bear(command: &Command) -> Result<Born, SpawnError> {
+fn bear(command: &Command, found: Found) -> Result<Born, SpawnError> {
     if let Some(lease) = &command.lease {
         lease
             .check(command.env.values().map(|value| value.as_bytes()))
@@ -170,7 +179,7 @@ fn bear(command: &Command) -> Result<Born, SpawnError> {
         None
     };
     let (cgroup, handles) = group.unzip();
-    let (plan, ends) = Plan::new(command, handles)?;
+    let (plan, ends) = Plan::new(command, found, handles)?;
     let mut init = fork(&plan).map_err(SpawnError::Resources)?;
     init.cgroup = cgroup;
     // From here on, whatever fails closes the control socket, and the init ends without having done anything.

@@ -207,7 +207,7 @@ pub(super) fn write(fd: RawFd, buffer: &[u8]) -> c_long {
     call!(libc::SYS_write, fd, buffer.as_ptr(), buffer.len())
 }
 
-/// Directory entries in the kernel's format, see [`names`](super::dir::names).
+/// Directory entries in the kernel's format, see [`numbers`](super::text::numbers).
 pub(super) fn getdents(fd: RawFd, buffer: &mut [u8]) -> c_long {
     call!(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len())
 }

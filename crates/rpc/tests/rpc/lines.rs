@@ -157,7 +157,8 @@ async fn a_large_message_over_a_slow_line_is_no_silence() {
     let (mut far, near) = tokio::io::duplex(64 << 10);
     let socket = WebSocket::server(near).await;
     let (peer, tasks) = open_with(socket, methods(), beating());
-    let text = json!({"id": 1, "method": "double", "params": {"number": 4}, "pad": "x".repeat(9_900)});
+    let text =
+        json!({"id": 1, "method": "double", "params": {"number": 4}, "pad": "x".repeat(9_900)});
     let text = text.to_string();
     // One frame of text, its length in two bytes, masked with zeros.
     let mut frame = vec![0x81, 0x80 | 126];

@@ -204,7 +204,7 @@ async fn a_call_can_be_taken_back_before_it_began() {
         bare.say(json!({"id": id, "method": "watched"})).await;
         bare.say(json!({"method": "$/cancel", "params": {"id": id}}))
             .await;
-        let answer = bare.hear().await;
+        let answer = soon(bare.hear()).await;
         assert_eq!(answer["id"], id);
         assert_eq!(answer["error"]["code"], Fault::CANCELLED);
     }

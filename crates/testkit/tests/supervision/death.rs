@@ -90,6 +90,66 @@ async fn nothing_outlives_a_host_that_is_killed() {
     assert!(alive_with(&mark).is_empty());
 }
 
+/// Not a test of its own: a host that starts, stops and loses plugins all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restless_host_to_be_killed() {
+    let Some(folder) = as_program() else { return };
+    let host = host_in(&folder, |builder| builder).await;
+    let packages = [
+        Rig::new("--stay").package(RIG),
+        shell("setsid sleep 1000 & sleep 0.05; exit 1"),
+        shell("(setsid sh -c 'setsid sleep 1000 & sleep 1000' &); exec sleep 1000"),
+        shell("exit 0"),
+    ];
+    let mut restless = tokio::task::JoinSet::new();
+    for n in 0..12 {
+        let package = packages[n % packages.len()].clone();
+        let session = host
+            .load(Spec::supervised(InstallationId::new(), package))
+            .unwrap();
+        restless.spawn(async move {
+            loop {
+                session.set_active_state(ActiveState::Active).await.unwrap();
+                let wait = Duration::from_millis(10 * n as u64);
+                let _ = tokio::time::timeout(wait, session.ready()).await;
+                session
+                    .set_active_state(ActiveState::Inactive)
+                    .await
+                    .unwrap();
+            }
+        });
+    }
+    tell(&json!("restless"));
+    restless.join_next().await;
+}
+
+/// Killed in the middle of starting and stopping, again and again over one folder: nothing is
+/// alive a second later, whatever was being done, and the next host takes over.
+#[tokio::test]
+async fn a_host_may_be_killed_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().display().to_string();
+    for round in 0..6u64 {
+        let mut program = Again::run("death::restless_host_to_be_killed", folder.path(), |_| {});
+        program.told().await;
+        eventually(Duration::from_secs(20), "much goes on", || {
+            alive_with(&mark).len() > 5
+        })
+        .await;
+        // Some moment or other.
+        tokio::time::sleep(Duration::from_millis(50 + 37 * round)).await;
+        program.kill().await;
+        eventually(Duration::from_secs(1), "nothing is left", || {
+            alive_with(&mark).is_empty()
+        })
+        .await;
+    }
+    let host = host_in(folder.path(), |builder| builder).await;
+    let leases = folder.path().join("leases");
+    assert_eq!(std::fs::read_dir(leases).unwrap().count(), 0, "swept");
+    within(host.shutdown(Duration::from_secs(5))).await;
+}
+
 /// A folder has one host, also within one process; when that is gone the next may have it.
 #[tokio::test]
 async fn a_folder_has_one_host() {
