@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let ended = match runtime {
         Ok(runtime) => {
             let temporary = Temporary::default();
-            let ended = runtime.block_on(commands::run(cli.command, &temporary, &out));
+            let ended = runtime.block_on(commands::dispatch(cli.command, &temporary, &out));
             // What still runs is work on files, such as unpacking a package: nobody waits long.
             runtime.shutdown_timeout(Duration::from_secs(2));
             drop(temporary);

@@ -13,8 +13,8 @@ use jackfield::ReportedState::{Active, Errored, Inactive};
 use jackfield::package::Package;
 use jackfield::wire::methods::Ping;
 use jackfield::{
-    ActiveState, CallOptions, Host, InstallationId, LogLimits, LogQuery, Policy, ReportedState,
-    Session, Spec, Token,
+    ActiveState, CallOptions, Host, InstallationId, LoadError, LogLimits, LogQuery, Policy,
+    ReportedState, Session, Spec, Token,
 };
 use jackfield_testkit::{
     Dial, Program, Random, Rig, alive_with, bench_host, children, end, eventually, manifest,
@@ -64,10 +64,25 @@ const DEEDS: [Deed; 14] = [
 ];
 
 impl Bench {
-    fn load(&self, place: usize) -> Session {
-        let package = Arc::clone(&self.packages[place % self.packages.len()]);
-        let spec = Spec::supervised(self.supervised[place], package);
-        self.host.load(spec).unwrap()
+    async fn load(&self, place: usize) -> Session {
+        let id = self.supervised[place];
+        loop {
+            let package = Arc::clone(&self.packages[place % self.packages.len()]);
+            match self.host.load(Spec::supervised(id, package)) {
+                Ok(session) => return session,
+                // Another hand is at it: the end of that is waited for by taking part in it.
+                Err(LoadError::Unloading(_)) => within(self.host.unload(id)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    async fn load_all(&self, places: &[usize]) -> Vec<Session> {
+        let mut sessions = Vec::new();
+        for place in places {
+            sessions.push(self.load(*place).await);
+        }
+        sessions
     }
 
     /// One thing that happens to one plugin.
@@ -80,7 +95,7 @@ impl Bench {
         });
         let deed = deed.unwrap();
         let place = random.below(self.supervised.len());
-        let session = self.load(place);
+        let session = self.load(place).await;
         let pid = session.status().borrow().pid;
         let wish = |state| within(session.set_active_state(state));
         match DEEDS[deed].0 {
@@ -116,7 +131,8 @@ impl Bench {
             }
             "unload and load" => {
                 within(self.host.unload(session.id())).await;
-                let _ = within(self.load(place).set_active_state(ActiveState::Active)).await;
+                let session = self.load(place).await;
+                let _ = within(session.set_active_state(ActiveState::Active)).await;
             }
             "dial" => self.dial(random).await,
             "look" => look(&self.host.session(session.id()).unwrap_or(session)).await,
@@ -251,7 +267,7 @@ async fn nothing_is_left_after_a_soak() {
     });
     let began = Instant::now();
     for places in (0..plugins).collect::<Vec<_>>().chunks(16) {
-        let sessions: Vec<Session> = places.iter().map(|place| bench.load(*place)).collect();
+        let sessions = bench.load_all(places).await;
         for session in &sessions {
             session.set_active_state(ActiveState::Active).await.unwrap();
         }
@@ -312,7 +328,7 @@ async fn nothing_is_left_after_a_soak() {
 /// After all that each plugin can be had again.
 async fn everything_works(bench: &Arc<Bench>, seed: u64) {
     for places in (0..bench.supervised.len()).collect::<Vec<_>>().chunks(16) {
-        let sessions: Vec<Session> = places.iter().map(|place| bench.load(*place)).collect();
+        let sessions = bench.load_all(places).await;
         for session in &sessions {
             session.set_active_state(ActiveState::Active).await.unwrap();
         }

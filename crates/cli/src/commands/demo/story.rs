@@ -12,8 +12,9 @@ use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
+use super::left;
 use super::steps::Steps;
-use super::{DemoError, left};
+use super::tour::DemoError;
 use crate::setup::{Bench, SetupError};
 
 /// How long anything may take.
