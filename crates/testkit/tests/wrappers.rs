@@ -57,8 +57,8 @@ macro_rules! table {
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn two_interrupts_at_once_lose_no_event() {
-            crate::two_interrupts_at_once_lose_no_event($wrapper).await;
+        async fn two_interrupts_at_once_do_no_harm() {
+            crate::two_interrupts_at_once_do_no_harm($wrapper).await;
         }
     } )* };
 }
@@ -121,7 +121,7 @@ async fn a_killed_plugin_is_noticed(wrapper: Wrapper) {
 
 /// Ctrl-C reaches a whole process group, and wrappers pass on what they get: a plugin sees the
 /// interrupt twice or more, in the middle of its work.
-async fn two_interrupts_at_once_lose_no_event(wrapper: Wrapper) {
+async fn two_interrupts_at_once_do_no_harm(wrapper: Wrapper) {
     let bench = Bench::start(wrapper).await;
     let publish = |numbers: std::ops::Range<usize>| {
         for n in numbers {
@@ -150,10 +150,11 @@ async fn two_interrupts_at_once_lose_no_event(wrapper: Wrapper) {
         seen(&log).last() == Some(&59)
     })
     .await;
-    // One whose answer was lost with the line comes twice; none is missing, none is out of turn.
-    let mut seen = seen(&log);
-    seen.dedup();
-    assert_eq!(seen, (0..60).collect::<Vec<_>>());
+    // None comes out of turn or twice. The one that was being handled when the process ended is not
+    // handed on again, for it may be what ended it; all others are there.
+    let seen = seen(&log);
+    assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+    assert!(seen.len() >= 59, "{seen:?}");
 
     // Two stops at once, and interrupts from elsewhere beside them.
     let pid = bench.session.status().borrow().pid.unwrap();
