@@ -88,6 +88,10 @@ impl Actor {
         self.lifecycle = Lifecycle::new(self.lifecycle.mode());
         self.state.due = None;
         self.publish();
+        // Whoever had taken a place in the mailbox before this may still fill it; dropping the
+        // mailbox alone would leave that letter, and its writer, waiting for ever.
+        self.mail.close();
+        while self.mail.recv().await.is_some() {}
     }
 
     async fn next(&mut self) -> Input {
