@@ -53,7 +53,8 @@ const MAILBOX: usize = 64;
 
 impl Host {
     /// Makes the session of an installation; it is inactive. An id that is loaded already gives
-    /// the session that is there, also when two load it at once. Counterpart: `Load`.
+    /// the session that is there, also when two load it at once; one that is just being unloaded is
+    /// refused until that has ended. Counterpart: `Load`.
     ///
     /// # Errors
     /// When the host has no place for supervised plugins, or no folder for their logs.

@@ -67,7 +67,7 @@ use jackfield::{
     ActiveState, CallOptions, InstallationId, LogQuery, Manifest, Policy, Session, Spec, Token,
 };
 use jackfield_testkit::{
-    Again, Dial, Program, Rig, alive, alive_with, as_program, bench_host, environment, eventually,
+    Again, Dial, Program, Rig, alive_with, as_program, bench_host, environment, eventually,
     host_in, manifest, open_files, package, packed, quick, shell, states, tell, until, until_file,
     until_state, within,
 };
@@ -593,20 +593,4 @@ async fn a01_links_of_a_plugin_are_not_followed() {
     host.uninstall(id).await.unwrap();
     assert!(outside.path().join("file").exists());
     assert!(alive_with(&host.mark()).is_empty());
-}
-
-/// A plugin that makes itself a nuisance with its own processes hurts no other and not the host:
-/// it stops its parent, and the stop still works.
-#[tokio::test]
-async fn a_plugin_that_stops_its_parent_is_stopped() {
-    let host = bench_host(|builder| builder).await;
-    let script = r#"kill -STOP $PPID; touch "$JACKFIELD_STATE_DIR/done"; exec sleep 1000"#;
-    let session = host.start(shell(script)).await;
-    let pid = until(&session, |s| s.pid.is_some()).await.pid.unwrap();
-    let state = environment(pid).await["JACKFIELD_STATE_DIR"].clone();
-    until_file(format!("{state}/done")).await;
-    let stop = session.set_active_state(ActiveState::Inactive);
-    let stopped = tokio::time::timeout(Duration::from_secs(20), stop).await;
-    stopped.expect("a stop is answered").unwrap();
-    assert!(!alive(pid));
 }

@@ -32,7 +32,7 @@ pub enum ReportedState {
     Stopping,
     /// It ended unasked and is started again after a delay.
     Restarting,
-    /// Given up. Only a new start leaves this state.
+    /// Given up. Only a start or a stop leaves this state.
     Errored,
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use jackfield::ReportedState::{Active, Connecting};
 use jackfield::{ActiveState, Session};
 use jackfield_testkit::{
-    Rig, alive, alive_with, bench_host, end, eventually, manifest, package, shell, tree_of, until,
-    until_file, until_state, within,
+    Rig, alive, alive_with, bench_host, end, environment, eventually, manifest, package, shell,
+    tree_of, until, until_file, until_state, within,
 };
 use serde_json::json;
 
@@ -133,4 +133,20 @@ async fn others_are_left_alone() {
     stop(&session).await;
     assert!(alive(other.id().unwrap()));
     other.kill().await.unwrap();
+}
+
+/// A plugin that makes itself a nuisance with its own processes hurts no other and not the host:
+/// it stops its parent, and the stop still works.
+#[tokio::test]
+async fn a_plugin_that_stops_its_parent_is_stopped() {
+    let host = bench_host(|builder| builder).await;
+    let script = r#"kill -STOP $PPID; touch "$JACKFIELD_STATE_DIR/done"; exec sleep 1000"#;
+    let session = host.start(shell(script)).await;
+    let pid = until(&session, |s| s.pid.is_some()).await.pid.unwrap();
+    let state = environment(pid).await["JACKFIELD_STATE_DIR"].clone();
+    until_file(format!("{state}/done")).await;
+    let stop = session.set_active_state(ActiveState::Inactive);
+    let stopped = tokio::time::timeout(Duration::from_secs(20), stop).await;
+    stopped.expect("a stop is answered").unwrap();
+    assert!(!alive(pid));
 }
