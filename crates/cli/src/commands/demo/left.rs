@@ -37,17 +37,27 @@ fn born_in(folder: &Path) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
 
+    /// Right after `spawn` the environment that the kernel shows may still be empty: the memory of
+    /// the new program is not laid out yet. On a busy machine this test looked too early and found
+    /// nothing, so now it looks after the program's first line.
     #[test]
     fn a_process_is_found_by_its_pid_and_by_its_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new("sleep")
-            .arg("60")
+        let mut child = Command::new("sh")
+            .args(["-c", "echo runs; exec sleep 60"])
             .env("STATE", folder.path().join("state"))
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let pid = child.id();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "runs\n");
         assert_eq!(running(&[pid], Path::new("/nowhere/at/all")), [pid]);
         #[cfg(target_os = "linux")]
         assert_eq!(running(&[], folder.path()), [pid]);
