@@ -12,13 +12,14 @@ use crate::error::SpawnError;
 use crate::exit::{Exit, ExitStatus, Signal};
 use crate::line::Line;
 use crate::output::Output;
-use crate::{linux, task};
+use crate::{linux, task, tree};
 
 /// One life of one program and of all that it forks. Dropped, it is killed.
 ///
 /// All methods may be called at any time, also long after the end.
 pub struct Child {
     pid: u32,
+    init: u32,
     wishes: Wishes,
     output: Option<mpsc::Receiver<Line>>,
     taken: CancellationToken,
@@ -45,15 +46,17 @@ const KILL: u64 = 1 << 0;
 
 /// Starts the program, and the task that watches over it.
 pub(crate) async fn spawn(command: Command) -> Result<Child, SpawnError> {
-    let grace = command.grace;
+    let stop = (command.stop_signal, command.grace);
     let born = linux::spawn(command).await?;
+    let init = born.init.pid();
     let wishes = Wishes(Arc::default());
-    let mut started = task::start(born, grace, Arc::clone(&wishes.0))?;
+    let mut started = task::start(born, stop, Arc::clone(&wishes.0))?;
     // Dropped here, `wishes` ends it.
     let pid = started.pid().await?;
     let Output { lines, taken } = started.output;
     Ok(Child {
         pid,
+        init,
         wishes,
         output: Some(lines),
         taken,
@@ -67,8 +70,16 @@ impl Child {
         self.pid
     }
 
-    /// Begins to stop it: an interrupt (`SIGINT`) to the program's process group now, a kill of everything after the
-    /// [`grace`](Command::grace). When the program ends earlier, what it leaves behind is killed at once. Does not
+    /// The processes of the tree that are there now, the program first. Reads `/proc`: takes microseconds as a rule.
+    pub fn processes(&self) -> Vec<u32> {
+        if self.exit.borrow().is_some() {
+            return Vec::new();
+        }
+        tree::below(self.init)
+    }
+
+    /// Begins to stop it: an interrupt (`SIGINT`, or the [`stop_signal`](Command::stop_signal)) to the program's
+    /// process group now, a kill of everything after the [`grace`](Command::grace). When the program ends earlier, what it leaves behind is killed at once. Does not
     /// wait; a second call changes nothing.
     pub fn stop(&self) {
         self.wishes.0.add(STOP);

@@ -3,23 +3,28 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::SpawnError;
-use crate::{Child, child};
+use crate::{Child, Signal, child};
 
 /// What to run: a program, its arguments, its environment, its folder.
 ///
 /// Standard input is `/dev/null`; both outputs come back through [`Child::take_output`]. The program leads a session
-/// of its own, has no file descriptor of this process but those three, and starts with no signal blocked or ignored.
+/// of its own, has no file descriptor of this process but those three and [one](Self::inherit_fd) that it is given, and
+/// starts with no signal blocked or ignored.
 #[derive(Clone)]
 pub struct Command {
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
     pub(crate) env: BTreeMap<OsString, OsString>,
     pub(crate) folder: Option<PathBuf>,
+    pub(crate) inherited: Option<Arc<OwnedFd>>,
+    pub(crate) stop_signal: Signal,
     pub(crate) grace: Duration,
     pub(crate) lease: Option<Lease>,
     pub(crate) cgroup: bool,
@@ -38,6 +43,9 @@ pub struct Lease {
 }
 
 impl Command {
+    /// The number that a descriptor given by [`inherit_fd`](Self::inherit_fd) has in the program.
+    pub const INHERITED_FD: i32 = 3;
+
     /// A program to run. A bare name is looked up on the `PATH` *of the child* (`/bin:/usr/bin` if it has none); a
     /// relative path with a slash starts at the [`current_dir`](Self::current_dir).
     pub fn new(program: impl Into<OsString>) -> Self {
@@ -46,6 +54,8 @@ impl Command {
             args: Vec::new(),
             env: BTreeMap::new(),
             folder: None,
+            inherited: None,
+            stop_signal: Signal::Interrupt,
             grace: Duration::from_secs(3),
             lease: None,
             cgroup: true,
@@ -90,6 +100,21 @@ impl Command {
     #[must_use]
     pub fn current_dir(mut self, folder: PathBuf) -> Self {
         self.folder = Some(folder);
+        self
+    }
+
+    /// Gives the program a file descriptor of this process: a socket that listens, say. It becomes
+    /// [`INHERITED_FD`](Self::INHERITED_FD) there, without `O_CLOEXEC`. Default: none.
+    #[must_use]
+    pub fn inherit_fd(mut self, fd: OwnedFd) -> Self {
+        self.inherited = Some(Arc::new(fd));
+        self
+    }
+
+    /// What [`Child::stop`] sends at first. Default: [`Signal::Interrupt`].
+    #[must_use]
+    pub fn stop_signal(mut self, signal: Signal) -> Self {
+        self.stop_signal = signal;
         self
     }
 
@@ -138,6 +163,8 @@ impl fmt::Debug for Command {
             .field("args", &self.args)
             .field("env", &self.env.keys().collect::<Vec<_>>())
             .field("folder", &self.folder)
+            .field("inherited", &self.inherited)
+            .field("stop_signal", &self.stop_signal)
             .field("grace", &self.grace)
             .field("lease", &self.lease)
             .field("cgroup", &self.cgroup)

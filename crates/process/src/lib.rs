@@ -64,6 +64,7 @@ mod cgroup;
 mod lease;
 mod procfs;
 mod sweep;
+mod tree;
 
 mod linux;
 
@@ -72,4 +73,4 @@ pub use command::{Command, Lease};
 pub use error::SpawnError;
 pub use exit::{Exit, ExitStatus, Signal};
 pub use line::{Line, Stream};
-pub use sweep::{Swept, sweep};
+pub use sweep::{Swept, sweep, sweep_shared};

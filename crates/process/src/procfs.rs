@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) state: u8,
+    pub(crate) parent: u32,
     pub(crate) session: u32,
     pub(crate) threads: u32,
     /// When it was started, in clock ticks since the boot. With the pid and the boot id it names one process for ever.
@@ -34,11 +35,13 @@ impl Stat {
         let mut fields = rest.split_ascii_whitespace();
         // Counted as in proc(5): the state is field 3.
         let state = *fields.next()?.as_bytes().first()?;
-        let session = fields.nth(2)?.parse().ok()?;
+        let parent = fields.next()?.parse().ok()?;
+        let session = fields.nth(1)?.parse().ok()?;
         let threads = fields.nth(13)?.parse().ok()?;
         let start = fields.nth(1)?.parse().ok()?;
         Some(Self {
             state,
+            parent,
             session,
             threads,
             start,
@@ -110,6 +113,7 @@ mod tests {
             Stat::parse(text),
             Some(Stat {
                 state: b'S',
+                parent: 2,
                 session: 9,
                 threads: 1,
                 start: 4711

@@ -60,12 +60,32 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// When the folder cannot be listed or `/proc` not be read. A file that makes no sense is not an error: it is renamed
 /// to `*.unreadable` and reported.
 pub fn sweep(folder: &Path) -> io::Result<Swept> {
+    sweep_as(folder, true)
+}
+
+/// The same for a folder that several hosts use at a time: what belongs to a host that may be alive is left alone.
+///
+/// An init lives exactly as long as its host wants it to. So a lease whose init is there is somebody's who lives, or
+/// of one whose init is about to end everything by itself; both are none of our business.
+///
+/// # Errors
+///
+/// As [`sweep`].
+pub fn sweep_shared(folder: &Path) -> io::Result<Swept> {
+    sweep_as(folder, false)
+}
+
+fn sweep_as(folder: &Path, sole: bool) -> io::Result<Swept> {
     let mut swept = Swept::default();
     let mut leases = Vec::new();
     let boot = procfs::boot_id();
-    for path in files(folder)? {
+    for path in files(folder, sole)? {
         match read(&path) {
-            Some(record) if Some(&record.boot) == boot.as_ref() => leases.push((path, record)),
+            Some(record) if Some(&record.boot) == boot.as_ref() => {
+                if sole || !is_there(record.init) {
+                    leases.push((path, record));
+                }
+            }
             Some(_) => {
                 swept.stale += 1;
                 lease::remove(&path)?;
@@ -204,14 +224,17 @@ fn round(quarries: &mut [Quarry]) -> io::Result<Vec<Shot>> {
     Ok(shots)
 }
 
+fn is_there(process: Process) -> bool {
+    Stat::of(process.pid).is_some_and(|now| now.is_alive() && now.start == process.start)
+}
+
 fn wait_for_init(init: Process, within: Duration) {
-    let ours = |pid| Stat::of(pid).is_some_and(|now| now.is_alive() && now.start == init.start);
-    if let Some(held) = Held::take(init.pid, ours) {
+    if let Some(held) = Held::take(init.pid, |_| is_there(init)) {
         held.wait(within);
     }
 }
 
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn files(folder: &Path, sole: bool) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -222,9 +245,9 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match (name.starts_with('.'), name.ends_with(SUFFIX)) {
             (false, true) => files.push(path),
-            // A draft that was never given its name.
-            (true, true) => lease::remove(&path)?,
-            (_, false) => {}
+            // A draft that was never given its name, unless another host is about to.
+            (true, true) if sole => lease::remove(&path)?,
+            (true, true) | (_, false) => {}
         }
     }
     files.sort();

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::child::{Wanted, Wish};
 use crate::control::{Control, Launch};
 use crate::error::SpawnError;
-use crate::exit::{Exit, ExitStatus};
+use crate::exit::{Exit, ExitStatus, Signal};
 use crate::lease::Process;
 use crate::linux::{Born, Failure, Init, Message, Report, Stage};
 use crate::lookup;
@@ -45,6 +45,7 @@ struct Task {
     file: PathBuf,
     folder: PathBuf,
     wish: Arc<Wish>,
+    stop_signal: Signal,
     grace: Duration,
     phase: Phase,
     program: Option<Program>,
@@ -64,7 +65,7 @@ struct Program {
 enum Phase {
     Starting(Instant),
     Running,
-    /// The interrupt has been sent.
+    /// The first signal has been sent.
     Grace(Instant),
     /// Everything is being killed.
     Ending(Instant),
@@ -101,7 +102,11 @@ impl Started {
 }
 
 /// Starts the task, and one for each output.
-pub(crate) fn start(born: Born, grace: Duration, wish: Arc<Wish>) -> Result<Started, SpawnError> {
+pub(crate) fn start(
+    born: Born,
+    (stop_signal, grace): (Signal, Duration),
+    wish: Arc<Wish>,
+) -> Result<Started, SpawnError> {
     let Born {
         init,
         ends,
@@ -121,6 +126,7 @@ pub(crate) fn start(born: Born, grace: Duration, wish: Arc<Wish>) -> Result<Star
         file,
         folder,
         wish,
+        stop_signal,
         grace,
         phase: Phase::Starting(Instant::now() + EXECUTE),
         program: None,
@@ -262,7 +268,8 @@ impl Task {
         } else if wanted.stop() && matches!(self.phase, Phase::Running) {
             self.asked = true;
             self.phase = Phase::Grace(Instant::now() + self.grace.min(NEVER));
-            self.control.tell(Message::Signal(libc::SIGINT as u8));
+            self.control
+                .tell(Message::Signal(self.stop_signal.number() as u8));
         }
     }
 

@@ -15,6 +15,7 @@ pub mod close;
 pub mod env;
 pub mod fault;
 pub mod frame;
+pub mod grpc;
 pub mod log_record;
 pub mod method;
 pub mod methods;

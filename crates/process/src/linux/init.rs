@@ -137,6 +137,8 @@ fn set_up(plan: &Plan) -> Result<(RawFd, i32), i32> {
     if let Some(folder) = cgroup {
         sys::close(folder);
     }
+    // What is left open here would outlive the program's end of it: outputs that never end, a socket that listens
+    // and that nobody serves.
     for fd in [
         null,
         fds.stdout.as_raw_fd(),
@@ -144,6 +146,9 @@ fn set_up(plan: &Plan) -> Result<(RawFd, i32), i32> {
         fds.failure.as_raw_fd(),
     ] {
         sys::close(fd);
+    }
+    if let Some(fd) = &fds.inherited {
+        sys::close(fd.as_raw_fd());
     }
     // Keep no folder of the host's from being unmounted.
     sys::chdir(c"/");
@@ -279,7 +284,7 @@ fn check(result: c_long) -> Result<i32, i32> {
     }
 }
 
-/// Closes all descriptors but these, which are in rising order and above 2.
+/// Closes all descriptors but these, which are in rising order and above 3.
 fn close_all_but(keep: &[RawFd; KEPT]) {
     let mut first = 0_u32;
     for end in keep.iter().map(|fd| *fd as u32).chain([u32::MAX]) {

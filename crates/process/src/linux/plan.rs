@@ -17,7 +17,7 @@ use crate::error::SpawnError;
 use crate::lookup;
 
 /// How many descriptors the init begins with.
-pub(super) const KEPT: usize = 7;
+pub(super) const KEPT: usize = 8;
 
 /// What is executed, in the form of `execve(2)`.
 pub(super) struct Plan {
@@ -36,7 +36,7 @@ pub(super) struct Found {
     folder: PathBuf,
 }
 
-/// The init's ends. All numbers are above 2, all are closed by an `execve`.
+/// The init's ends. All numbers are above 3, all are closed by an `execve`.
 pub(super) struct Descriptors {
     pub(super) control: OwnedFd,
     pub(super) null: OwnedFd,
@@ -44,6 +44,8 @@ pub(super) struct Descriptors {
     pub(super) stderr: OwnedFd,
     /// Where the program says what failed before its `execve`; closed by it.
     pub(super) failure: OwnedFd,
+    /// What the program is given beside its standard streams.
+    pub(super) inherited: Option<OwnedFd>,
     /// The tree's control group.
     pub(super) cgroup: Option<Handles>,
 }
@@ -105,7 +107,8 @@ impl Plan {
             envp.push(c_string(&entry, &what)?);
         }
         let folder = c_string(folder.as_os_str(), "the folder")?;
-        let (fds, ends) = descriptors(cgroup).map_err(SpawnError::Resources)?;
+        let (fds, ends) =
+            descriptors(command.inherited.as_deref(), cgroup).map_err(SpawnError::Resources)?;
         let plan = Self {
             file,
             program,
@@ -129,16 +132,18 @@ impl Plan {
 impl Descriptors {
     /// All of them, in rising order.
     pub(super) fn sorted(&self) -> [RawFd; KEPT] {
-        // Where there is no group, another number stands twice.
+        // Where there is no such thing, another number stands twice.
         let group = self.cgroup.as_ref();
         let folder = group.map_or(&self.control, |group| &group.folder);
         let kill = group.map_or(&self.control, |group| &group.kill);
+        let inherited = self.inherited.as_ref().unwrap_or(&self.control);
         let mut all = [
             &self.control,
             &self.null,
             &self.stdout,
             &self.stderr,
             &self.failure,
+            inherited,
             folder,
             kill,
         ]
@@ -187,7 +192,10 @@ fn c_string(text: &OsStr, what: &str) -> Result<CString, SpawnError> {
     })
 }
 
-fn descriptors(cgroup: Option<Handles>) -> io::Result<(Descriptors, Ends)> {
+fn descriptors(
+    inherited: Option<&OwnedFd>,
+    cgroup: Option<Handles>,
+) -> io::Result<(Descriptors, Ends)> {
     let (control, init_control) = UnixStream::pair()?;
     control.set_nonblocking(true)?;
     let null = std::fs::OpenOptions::new()
@@ -199,17 +207,21 @@ fn descriptors(cgroup: Option<Handles>) -> io::Result<(Descriptors, Ends)> {
     let (failure, program_failure) = pipe_with(PipeFlags::CLOEXEC)?;
     let cgroup = match cgroup {
         Some(Handles { folder, kill }) => Some(Handles {
-            folder: above_stdio(folder)?,
-            kill: above_stdio(kill)?,
+            folder: out_of_the_way(folder)?,
+            kill: out_of_the_way(kill)?,
         }),
         None => None,
     };
     let fds = Descriptors {
-        control: above_stdio(init_control.into())?,
-        null: above_stdio(null.into())?,
-        stdout: above_stdio(program_stdout)?,
-        stderr: above_stdio(program_stderr)?,
-        failure: above_stdio(program_failure)?,
+        control: out_of_the_way(init_control.into())?,
+        null: out_of_the_way(null.into())?,
+        stdout: out_of_the_way(program_stdout)?,
+        stderr: out_of_the_way(program_stderr)?,
+        failure: out_of_the_way(program_failure)?,
+        inherited: match inherited {
+            Some(fd) => Some(fcntl_dupfd_cloexec(fd, FIRST_FREE)?),
+            None => None,
+        },
         cgroup,
     };
     Ok((
@@ -223,11 +235,15 @@ fn descriptors(cgroup: Option<Handles>) -> io::Result<(Descriptors, Ends)> {
     ))
 }
 
-/// A host that closed its standard input gets 0 for the next descriptor it opens.
-fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
-    if fd.as_raw_fd() > 2 {
+/// Above the standard streams and what the program inherits.
+const FIRST_FREE: RawFd = Command::INHERITED_FD + 1;
+
+/// Not where one of the program's descriptors will be: a host that closed its standard input gets 0 for the next one
+/// it opens.
+fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() >= FIRST_FREE {
         Ok(fd)
     } else {
-        Ok(fcntl_dupfd_cloexec(&fd, 3)?)
+        Ok(fcntl_dupfd_cloexec(&fd, FIRST_FREE)?)
     }
 }

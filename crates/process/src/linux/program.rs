@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use super::plan::Plan;
 use super::sys;
+use crate::command::Command;
 
 /// What failed between fork and `execve`, as the program writes it into the failure pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,10 @@ fn become_it(plan: &Plan, init: i32) -> Failure {
         stdio(plan.fds.null.as_raw_fd(), 0),
         stdio(plan.fds.stdout.as_raw_fd(), 1),
         stdio(plan.fds.stderr.as_raw_fd(), 2),
+        match &plan.fds.inherited {
+            Some(fd) => stdio(fd.as_raw_fd(), Command::INHERITED_FD),
+            None => 0,
+        },
     ];
     // If the init died before it was to be told of, nobody will.
     if sys::getppid() != init {

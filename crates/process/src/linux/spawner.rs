@@ -89,6 +89,10 @@ pub(crate) async fn spawn(command: Command) -> Result<Born, SpawnError> {
 }
 
 impl Init {
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
     /// Waits until it has ended. Cancel safe.
     pub(crate) async fn ended(&self) -> io::Result<()> {
         // SAFETY: the borrow keeps the descriptor open, and the same, for longer than this lives.
@@ -235,7 +239,7 @@ fn fork(plan: &Plan) -> io::Result<Init> {
 fn write_lease(lease: &Lease, init: &Init) -> io::Result<LeaseFile> {
     let no_proc = || io::Error::new(io::ErrorKind::Unsupported, "a lease needs /proc");
     let boot = procfs::boot_id().ok_or_else(no_proc)?;
-    let pid = init.pid.as_raw_nonzero().get().unsigned_abs();
+    let pid = init.pid();
     let cgroup = init.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned());
     let init = Process::of(pid).ok_or_else(no_proc)?;
     LeaseFile::create(
