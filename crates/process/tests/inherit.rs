@@ -1,7 +1,5 @@
 //! A socket that is handed over, the first signal, who is in the tree, and a folder that hosts share.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics here has failed")]
-
 mod common;
 
 use std::fs;

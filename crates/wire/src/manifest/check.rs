@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "configuration_schema",
     "capabilities",
     "transport",
+    "service",
 ];
 
 /// What a manifest is written in.
@@ -216,6 +217,7 @@ fn check_root(document: &Value, meant: Use, walk: &mut Walk) -> Option<Manifest>
     let configuration_schema = configuration::check(&root, walk);
     let capabilities = capabilities::check(&root, walk);
     let transport = transport(&root, walk);
+    let service = service(&root, transport, walk);
     Some(Manifest {
         id: id?,
         author: author?,
@@ -229,6 +231,7 @@ fn check_root(document: &Value, meant: Use, walk: &mut Walk) -> Option<Manifest>
         configuration_schema,
         capabilities,
         transport,
+        service,
         extra: root.unknown(KEYS),
     })
 }
@@ -265,6 +268,27 @@ fn transport(root: &Object<'_>, walk: &mut Walk) -> Transport {
             Transport::default()
         }
     }
+}
+
+fn service(root: &Object<'_>, transport: Transport, walk: &mut Walk) -> Option<String> {
+    let service = walk.text(root, "service")?;
+    if !is_service(&service) {
+        walk.problem(
+            root.at("service"),
+            "must be the full name of a gRPC service, such as `kv.v1.KvService`",
+        );
+    } else if transport != Transport::Grpc {
+        walk.warn(root.at("service"), "counts only with `transport: grpc`");
+    }
+    Some(service)
+}
+
+/// The full name of a service: identifiers with dots between them.
+fn is_service(name: &str) -> bool {
+    name.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
 }
 
 /// The alphabet of a manifest's `id` and `author`.

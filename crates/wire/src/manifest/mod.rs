@@ -15,7 +15,7 @@
 //!   once; it wedged a session of the original;
 //! - a link's `url` may be a string; the original reads only the fields of Go's `url.URL`;
 //! - configuration fields know `required`, `enum`, `minimum`, `maximum` and `secret`;
-//! - `transport` says how the plugin wants to be spoken to.
+//! - `transport` says how the plugin wants to be spoken to, and `service` which gRPC service says that it is ready.
 
 mod model;
 

@@ -41,6 +41,10 @@ pub struct Manifest {
     /// How it is spoken to.
     #[serde(skip_serializing_if = "Transport::is_default")]
     pub transport: Transport,
+    /// With [`Transport::Grpc`], the service whose unary `Ping` says whether the plugin is ready: `kv.v1.KvService`.
+    /// `None` where `grpc.health.v1` says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// Keys that are not of this format, as they were.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

@@ -66,6 +66,7 @@ fn full() -> Value {
                 "instruction": "mind", "requires_workspace": true}]},
         ],
         "transport": "grpc",
+        "service": "kv.v1.KvService",
         "homepage": {"any": "thing"},
     })
 }
@@ -75,6 +76,7 @@ fn a_full_manifest_is_read_and_written_back() {
     let document = full();
     let manifest = valid(&document);
     assert_eq!(manifest.transport, Transport::Grpc);
+    assert_eq!(manifest.service.as_deref(), Some("kv.v1.KvService"));
     let access = manifest.access.as_ref().unwrap();
     assert_eq!(access.links[0].url, "https://example.com/a%20b?q=1#top");
     let mut written = serde_json::to_value(&manifest).unwrap();
@@ -144,6 +146,7 @@ fn every_problem_is_found_at_once_with_its_place() {
             {"type": "robot.tool_provider", "id": "b", "version": "1"},
         ],
         "transport": "carrier pigeon",
+        "service": "/kv.v1.KvService/Ping",
     });
     let check = check(&document);
     assert!(check.manifest.is_none());
@@ -182,6 +185,7 @@ fn every_problem_is_found_at_once_with_its_place() {
             "capabilities[4].toolsets[1].id: `s` is the id of another toolset too",
             "capabilities[5].tools: is missing",
             "transport: must be `websocket` or `grpc`",
+            "service: must be the full name of a gRPC service, such as `kv.v1.KvService`",
         ]
     );
 }
