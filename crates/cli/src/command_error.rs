@@ -242,6 +242,15 @@ impl From<SetupError> for CommandError {
             SetupError::Build(BuildError::Data { .. } | BuildError::InUse { .. }) => Some(
                 "choose another folder with --data, or leave it out for one that goes away at the end",
             ),
+            #[cfg(feature = "sprites")]
+            SetupError::Missing(_) => Some(
+                "set them in the environment; the address is where the sandbox reaches this host, such as https://plugins.example.org",
+            ),
+            #[cfg(feature = "sprites")]
+            SetupError::Left { .. } => {
+                Some("delete it in the console of the service, or with its own command line")
+            }
+            SetupError::NoPlace(_) => Some("choose another with --runtime"),
             SetupError::BadNames { .. } => {
                 Some("remove the file, or choose another folder with --data")
             }

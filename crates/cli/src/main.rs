@@ -13,6 +13,7 @@ mod signals;
 
 mod actions;
 mod config;
+mod place;
 mod setup;
 mod source;
 mod templates;

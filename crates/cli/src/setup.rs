@@ -8,9 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jackfield::wire::methods::{Config, GetConfig};
-use jackfield::{BuildError, Host, InstallationId, LoadError, Policy};
+use jackfield::{BuildError, Host, InstallationId, LoadError, Policy, RuntimeProvider};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
+
+use crate::place::Place;
 
 /// What the host is made with.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) data: Option<PathBuf>,
     /// Where plugins dial in; none for a free port of 127.0.0.1.
     pub(crate) listen: Option<SocketAddr>,
+    /// Where supervised plugins run.
+    pub(crate) place: Place,
     pub(crate) policy: Policy,
     /// What `get_config` answers.
     pub(crate) config: Map<String, Value>,
@@ -28,6 +32,7 @@ pub(crate) struct Setup {
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) host: Host,
+    pub(crate) place: Place,
     data: PathBuf,
 }
 
@@ -45,6 +50,20 @@ pub(crate) enum SetupError {
     Build(#[from] BuildError),
     #[error(transparent)]
     Load(#[from] LoadError),
+    #[error("this command cannot run a plugin in the place `{0}`")]
+    NoPlace(RuntimeProvider),
+    #[cfg(feature = "sprites")]
+    #[error(transparent)]
+    Missing(#[from] jackfield_sprites::MissingSettings),
+    #[cfg(feature = "sprites")]
+    #[error(transparent)]
+    Sprites(#[from] jackfield_sprites::BuildError),
+    #[cfg(feature = "sprites")]
+    #[error("the sprite {what} is still there and may cost money: {failure}")]
+    Left {
+        what: String,
+        failure: Box<jackfield::Failure>,
+    },
     #[error("cannot read or write {}", path.display())]
     Names { path: PathBuf, source: io::Error },
     #[error("{} is not what this command writes there", path.display())]
@@ -91,8 +110,20 @@ impl Setup {
         if let Some(address) = self.listen {
             host = host.listen(address);
         }
+        match &self.place {
+            Place::Here => {}
+            #[cfg(feature = "sprites")]
+            Place::Sprites(sprites) => {
+                host = sprites.set_up(host);
+                if self.listen.is_none() {
+                    // The address leads somewhere; without this the host would not listen at all.
+                    host = host.listen((std::net::Ipv4Addr::LOCALHOST, 0).into());
+                }
+            }
+        }
         Ok(Bench {
             host: host.build().await?,
+            place: self.place,
             data,
         })
     }

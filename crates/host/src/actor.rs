@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use jackfield_grpc::Channel;
 use jackfield_rpc::Peer;
 use jackfield_wire::{CloseCause, InstallationId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,12 +16,13 @@ use tokio_util::task::TaskTracker;
 use crate::admit::{Doors, Refused};
 use crate::ask::{Ask, Dial};
 use crate::failure::Failure;
-use crate::held::{Child, ChildNews, Held, Launched, Line, hung_up};
+use crate::held::{Child, ChildNews, Held, Launched, Line, Way, hung_up, readied};
 use crate::launch::Launcher;
 use crate::lifecycle::{Act, Ending, Event, Lifecycle, Phase};
 use crate::policy::Policy;
 use crate::report;
-use crate::runtime::Exit;
+use crate::runtime::{Exit, ExitStatus};
+use crate::serve::{self, Ready};
 use crate::status::{Status, StatusBoard};
 
 pub(crate) struct Actor {
@@ -31,6 +33,7 @@ pub(crate) struct Actor {
     pub(crate) doors: Arc<Doors>,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) line_out: watch::Sender<Option<Peer>>,
+    pub(crate) channel_out: watch::Sender<Option<Channel>>,
     pub(crate) mail: mpsc::Receiver<Ask>,
     pub(crate) to_self: mpsc::WeakSender<Ask>,
     pub(crate) tracker: TaskTracker,
@@ -39,9 +42,14 @@ pub(crate) struct Actor {
     pub(crate) state: Held,
 }
 
+/// How much longer the timer waits than whoever asks a child that serves.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 enum Input {
     Ask(Ask),
     Child(ChildNews),
+    /// A child that serves is ready, or never will be.
+    Readied(Ready),
     HungUp(CloseCause),
     Due,
 }
@@ -64,20 +72,21 @@ impl Actor {
         // For the status alone: what it would have done is done below.
         let _ = self.lifecycle.on(Event::Stop(0), &self.policy);
         self.publish();
-        self.line_out.send_replace(None);
+        self.no_line();
+        self.state.readying = None;
         if let Some(line) = self.state.line.take() {
-            line.peer.close(CloseCause::unavailable("the host is gone"));
+            line.close(CloseCause::unavailable("the host is gone"));
         }
         let child = match std::mem::take(&mut self.state.child) {
             Child::None => None,
-            Child::Running { running, exited } => Some(Launched { running, exited }),
+            Child::Running { running, exited } => Some((running, exited)),
             // Nothing may go on behind our back: not the unpacking, not a process just born.
             Child::Making { cancel, made } => {
                 cancel.cancel();
-                made.await.ok()
+                made.await.ok().map(|made| (made.running, made.exited))
             }
         };
-        if let Some(Launched { running, exited }) = child {
+        if let Some((running, exited)) = child {
             running.kill();
             exited.await;
         }
@@ -96,13 +105,18 @@ impl Actor {
 
     async fn next(&mut self) -> Input {
         let Held {
-            child, line, due, ..
+            child,
+            line,
+            readying,
+            due,
+            ..
         } = &mut self.state;
         let due = *due;
         tokio::select! {
             biased;
             cause = hung_up(line) => Input::HungUp(cause),
             news = child.news() => Input::Child(news),
+            ready = readied(readying) => Input::Readied(ready),
             () = self.gone.cancelled() => Input::Ask(Ask::End),
             ask = self.mail.recv() => Input::Ask(ask.unwrap_or(Ask::End)),
             () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => Input::Due,
@@ -119,14 +133,33 @@ impl Actor {
                 if !exit.left.is_empty() {
                     tracing::error!(id = %self.id, left = ?exit.left, "processes of a plugin could not be ended");
                 }
-                let failure = report::exit_failure(provider.unwrap_or_default(), &exit);
+                let lost = match &self.state.child {
+                    Child::Running { running, .. } if exit.status == ExitStatus::Lost => {
+                        running.lost()
+                    }
+                    _ => None,
+                };
+                let failure = lost
+                    .unwrap_or_else(|| report::exit_failure(provider.unwrap_or_default(), &exit));
                 self.ended(failure, Some(&exit));
             }
             Input::HungUp(cause) => {
                 tracing::debug!(id = %self.id, %cause, "line closed");
                 self.state.line = None;
-                self.line_out.send_replace(None);
+                self.no_line();
                 self.step(Event::HungUp);
+                self.ask_whether_ready();
+            }
+            Input::Readied(Ok(endpoint)) => {
+                self.state.readying = None;
+                self.state.ready = Some(endpoint);
+                self.step(Event::Dialed);
+                self.state.ready = None;
+            }
+            Input::Readied(Err((ending, failure))) => {
+                self.state.readying = None;
+                self.state.failure = Some(failure);
+                self.step(Event::Unusable(ending));
             }
             Input::Due => {
                 self.state.due = None;
@@ -176,12 +209,8 @@ impl Actor {
                     return;
                 }
                 // A line that was found dead may still have to be seen off.
-                if self
-                    .state
-                    .line
-                    .as_ref()
-                    .is_some_and(|line| !line.peer.is_open())
-                {
+                let line = self.state.line.as_ref().and_then(Line::peer);
+                if line.is_some_and(|peer| !peer.is_open()) {
                     self.take(Input::HungUp(CloseCause::failed("replaced")));
                     self.publish();
                 }
@@ -205,7 +234,12 @@ impl Actor {
             let _ = reply.send(Ok(()));
             return;
         };
-        let (peer, within) = (line.peer.clone(), self.policy.probe);
+        // A plugin that serves has no token that would bring anybody here.
+        let Some(peer) = line.peer().cloned() else {
+            let _ = reply.send(Err(Refused::Occupied));
+            return;
+        };
+        let within = self.policy.probe;
         let to_self = self.to_self.clone();
         self.tracker.spawn(async move {
             let alive = peer.probe(within).await;
@@ -221,16 +255,32 @@ impl Actor {
     }
 
     fn made(&mut self, launched: Launched) {
-        let Launched { running, exited } = launched;
+        let Launched {
+            running,
+            exited,
+            serving,
+        } = launched;
         // It was told to go before it was there.
         if let Phase::Halting { .. } = self.lifecycle.phase() {
             running.stop();
         }
         self.state.child = Child::Running { running, exited };
+        self.state.serving = serving;
         self.step(Event::Launched);
+        self.ask_whether_ready();
         if let Some(dial) = self.state.early.take() {
             self.publish();
             self.dialed(dial);
+        }
+    }
+
+    /// Where the child is one that serves and has no line: begins to ask it.
+    fn ask_whether_ready(&mut self) {
+        let waiting = self.lifecycle.phase() == Phase::Launching { up: true };
+        if let (Some(serving), Child::Running { running, .. }, true) =
+            (&self.state.serving, &self.state.child, waiting)
+        {
+            self.state.readying = Some(serving.ready(Arc::downgrade(running)));
         }
     }
 
@@ -241,6 +291,8 @@ impl Actor {
 
     fn ended(&mut self, failure: Failure, exit: Option<&Exit>) {
         self.state.child = Child::None;
+        self.state.serving = None;
+        self.state.readying = None;
         if let Some((open, reply)) = self.state.early.take() {
             open(Err(CloseCause::unavailable(Refused::Inactive.to_string())));
             let _ = reply.send(Err(Refused::Inactive));
@@ -251,6 +303,7 @@ impl Actor {
         let ending = match exit {
             Some(exit) if report::is_clean(exit) => Ending::Clean,
             _ if failure.hopeless => Ending::Hopeless,
+            _ if failure.outage => Ending::Outage,
             _ => Ending::Crash,
         };
         match (&mut self.state.failure, exit) {
@@ -279,11 +332,14 @@ impl Actor {
                     self.state.child = Child::Making { cancel, made };
                 }
             }
-            Act::StopChild => match &self.state.child {
-                Child::None => {}
-                Child::Making { cancel, .. } => cancel.cancel(),
-                Child::Running { running, .. } => running.stop(),
-            },
+            Act::StopChild => {
+                self.state.readying = None;
+                match &self.state.child {
+                    Child::None => {}
+                    Child::Making { cancel, .. } => cancel.cancel(),
+                    Child::Running { running, .. } => running.stop(),
+                }
+            }
             Act::Open => self.open(),
             Act::Refuse => {
                 if let Some((open, reply)) = self.state.dialing.take() {
@@ -298,11 +354,19 @@ impl Actor {
             Act::Close => {
                 if let Some(line) = &self.state.line {
                     let cause = self.state.close_with.clone();
-                    line.peer.close(cause.unwrap_or_else(CloseCause::closed));
-                    self.line_out.send_replace(None);
+                    line.close(cause.unwrap_or_else(CloseCause::closed));
+                    self.no_line();
                 }
             }
             Act::Timer(after) => {
+                let after = match (self.lifecycle.phase(), &self.state.failure) {
+                    // Whoever asks a child that serves knows better why it is not ready, and has the first word.
+                    (Phase::Launching { up: true }, _) if self.state.serving.is_some() => {
+                        after.saturating_add(LAST_WORD)
+                    }
+                    (Phase::Retrying, Some(failure)) => failure.delay(after),
+                    _ => after,
+                };
                 self.state.due = Some(later(after));
                 self.state.due_at = SystemTime::now().checked_add(after);
             }
@@ -317,14 +381,25 @@ impl Actor {
         }
     }
 
+    fn no_line(&self) {
+        self.line_out.send_replace(None);
+        self.channel_out.send_replace(None);
+    }
+
     fn open(&mut self) {
+        if let Some(endpoint) = self.state.ready.take() {
+            self.channel_out.send_replace(Some(endpoint.channel()));
+            self.state.line = Some(serve::line(&endpoint));
+            self.state.started_at = Some(SystemTime::now());
+            return;
+        }
         let Some((open, reply)) = self.state.dialing.take() else {
             return;
         };
         let Some(peer) = open(Ok(())) else { return };
         let watched = peer.clone();
         self.state.line = Some(Line {
-            peer: peer.clone(),
+            way: Way::Rpc(peer.clone()),
             closed: Box::pin(async move { watched.closed().await }),
         });
         self.state.started_at = Some(SystemTime::now());

@@ -1,6 +1,7 @@
 //! Why a plugin is not running, in full.
 
 use std::fmt;
+use std::time::Duration;
 
 use jackfield_wire::RuntimeProvider;
 use serde::Serialize;
@@ -15,6 +16,12 @@ pub struct Failure {
     /// Another attempt cannot mend it.
     #[serde(skip)]
     pub(crate) hopeless: bool,
+    /// It is not the plugin's doing.
+    #[serde(skip)]
+    pub(crate) outage: bool,
+    /// Another attempt before that is in vain.
+    #[serde(skip)]
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What is known of a [`Failure`]. As JSON, absent fields are left out; `runtime_provider`,
@@ -72,6 +79,8 @@ impl Failure {
             }),
             message,
             hopeless: false,
+            outage: false,
+            retry_after: None,
         }
     }
 
@@ -82,11 +91,41 @@ impl Failure {
         self
     }
 
+    /// The same failure, as one that is not the plugin's doing: the network, a service that is down. It counts as no
+    /// crash and is never given up; the delays grow as after crashes, with a random part, so that a hundred plugins do
+    /// not come back in one moment.
+    #[must_use]
+    pub fn outage(mut self) -> Self {
+        self.outage = true;
+        self
+    }
+
+    /// The same failure, after which another attempt within this time is in vain: somebody's rate limit.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
     /// The same failure with advice.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.details.hint = Some(hint.into());
         self
+    }
+}
+
+impl Failure {
+    /// How long to wait before another attempt, where it would be this long otherwise.
+    pub(crate) fn delay(&self, otherwise: Duration) -> Duration {
+        let mut delay = otherwise;
+        if self.outage {
+            let mut byte = [0];
+            // Without a random source they all come back at once, which is no worse than that.
+            let _ = getrandom::fill(&mut byte);
+            delay = delay.saturating_add(otherwise.mul_f64(f64::from(byte[0]) / 512.0));
+        }
+        delay.max(self.retry_after.unwrap_or_default())
     }
 }
 

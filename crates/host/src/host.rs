@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jackfield_rpc::Methods;
+use jackfield_wire::manifest::Transport;
 use jackfield_wire::{CloseCause, InstallationId, Mode, RuntimeProvider};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -99,7 +100,9 @@ impl Host {
                 .iter()
                 .any(|e| e == event);
             let state = session.status().borrow().state;
-            if !consumes || !events::wanted(state) {
+            // A gRPC plugin has no method for events.
+            let takes = session.manifest().transport == Transport::WebSocket;
+            if !consumes || !takes || !events::wanted(state) {
                 continue;
             }
             match session.shared.events.try_send(Arc::clone(&params)) {

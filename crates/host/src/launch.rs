@@ -1,10 +1,13 @@
 //! One launch after the other of one supervised plugin: deploy, mint a token, start.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jackfield_grpc::{Offer, Settings};
 use jackfield_package::Package;
+use jackfield_wire::manifest::Transport;
 use jackfield_wire::{InstallationId, RuntimeProvider};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +16,8 @@ use crate::admit::Doors;
 use crate::failure::{Failure, Stage};
 use crate::held::Launched;
 use crate::log::LogStore;
-use crate::runtime::{BoxFuture, Launch, Running, Runtime};
+use crate::runtime::{BoxFuture, Launch, Running, Runtime, Way};
+use crate::serve::Serving;
 use crate::token::{Token, TokenHash};
 
 pub(crate) struct Launcher {
@@ -22,6 +26,10 @@ pub(crate) struct Launcher {
     pub(crate) package: Arc<Package>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) grace: Duration,
+    /// How long a process may take to be ready.
+    pub(crate) dial_deadline: Duration,
+    /// How connections to it behave.
+    pub(crate) settings: Settings,
     /// `ws://host:port/rpc`, without the query.
     pub(crate) rpc_url: String,
     pub(crate) doors: Arc<Doors>,
@@ -41,17 +49,18 @@ impl Launcher {
         &self,
         cancel: CancellationToken,
     ) -> BoxFuture<'static, Result<Launched, Failure>> {
-        let (token, mark) = Token::launch();
-        self.forget();
-        self.doors.open_launch(token.hash(), self.id);
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.hash());
+        let provider = self.provider();
+        let (way, mark) = match self.way() {
+            Ok(way) => way,
+            Err(error) => {
+                let message = format!("cannot make an endpoint for the plugin: {error}");
+                let failure = Failure::new(provider, Stage::Start, message);
+                return Box::pin(std::future::ready(Err(failure)));
+            }
+        };
+        let serving = self.serving(&way);
         let launch = Launch {
-            rpc_url: format!(
-                "{}?plugin_id={}&token={}",
-                self.rpc_url,
-                self.id,
-                token.reveal()
-            ),
+            way,
             mark,
             env: self.env.clone(),
             grace: self.grace,
@@ -59,7 +68,6 @@ impl Launcher {
         let (id, package) = (self.id, Arc::clone(&self.package));
         let (runtime, log) = (Arc::clone(&self.runtime), Arc::clone(&self.log));
         let (tracker, grace) = (self.tracker.clone(), self.grace);
-        let provider = runtime.provider();
         let launching = self.tracker.spawn(async move {
             let told_to_stop = || Failure::new(provider, Stage::Deploy, "told to stop");
             let work = async {
@@ -79,7 +87,7 @@ impl Launcher {
                 launched = work => launched?,
                 () = patience => return Err(told_to_stop()),
             };
-            Ok(keep_output(running, log, &tracker))
+            Ok(keep_output(running, serving, log, &tracker))
         });
         Box::pin(async move {
             // Runtimes are other people's code; a panic in one is a failure like any other.
@@ -88,6 +96,34 @@ impl Launcher {
                 Err(Failure::new(provider, Stage::Start, message))
             })
         })
+    }
+
+    /// How the next child and the host find each other, and the mark of the launch.
+    fn way(&self) -> io::Result<(Way, String)> {
+        let (token, mark) = Token::launch();
+        self.forget();
+        let way = match self.package.manifest().transport {
+            Transport::Grpc => Way::Serve(Arc::new(Offer::new()?.settings(self.settings.clone()))),
+            Transport::WebSocket => {
+                self.doors.open_launch(token.hash(), self.id);
+                *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.hash());
+                let (url, id, token) = (&self.rpc_url, self.id, token.reveal());
+                Way::Dial(format!("{url}?plugin_id={id}&token={token}"))
+            }
+        };
+        Ok((way, mark))
+    }
+
+    fn serving(&self, way: &Way) -> Option<Serving> {
+        match way {
+            Way::Dial(_) => None,
+            Way::Serve(offer) => Some(Serving {
+                offer: Arc::clone(offer),
+                service: self.package.manifest().service.clone(),
+                within: self.dial_deadline,
+                provider: self.provider(),
+            }),
+        }
     }
 
     /// The token of the last child lets nobody in any more.
@@ -106,6 +142,7 @@ impl Launcher {
 /// Has the output written to the log; the end is told after the last line is there.
 fn keep_output(
     mut running: Box<dyn Running>,
+    serving: Option<Serving>,
     log: Arc<LogStore>,
     tracker: &TaskTracker,
 ) -> Launched {
@@ -120,5 +157,9 @@ fn keep_output(
         }
         exit
     });
-    Launched { running, exited }
+    Launched {
+        running: Arc::from(running),
+        exited,
+        serving,
+    }
 }

@@ -75,7 +75,9 @@ mod held;
 mod launch;
 mod report;
 pub mod runtime;
+mod serve;
 
+mod channel;
 mod events;
 mod log;
 mod session;
@@ -89,6 +91,7 @@ mod load;
 pub use admit::{Admission, Credential, Refused};
 pub use attach::Line;
 pub use builder::{BuildError, Handler, HostBuilder};
+pub use channel::SessionChannel;
 pub use events::{PublishError, Published};
 pub use failure::{Details, Failure, Stage};
 pub use host::{Host, Shutdown};
@@ -101,6 +104,7 @@ pub use spec::Spec;
 pub use status::{Status, Transition};
 pub use token::{Token, TokenHash};
 
+pub use jackfield_grpc as grpc;
 pub use jackfield_package as package;
 pub use jackfield_rpc as rpc;
 pub use jackfield_rpc::{Call, CallOptions};

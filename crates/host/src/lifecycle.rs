@@ -24,6 +24,8 @@ pub(crate) struct Lifecycle {
     /// Ends with exit code 0 in a row. They are no crashes, but one that comes back at once
     /// deserves a delay all the same.
     clean_ends: u32,
+    /// Outages in a row.
+    outages: u32,
     /// Starts after the first, since somebody asked for it.
     restarts: u32,
     waiters: Vec<Waiter>,
@@ -73,6 +75,8 @@ pub(crate) enum Ending {
     Clean,
     /// Anything that another attempt may mend.
     Crash,
+    /// Not the plugin's doing: it is tried again and again, and does not count.
+    Outage,
     /// What another attempt cannot mend: no such command, a bad package.
     Hopeless,
 }
@@ -93,6 +97,8 @@ pub(crate) enum Event {
     Dialed,
     /// The line is gone.
     HungUp,
+    /// There will be no line, however long one waits for this child.
+    Unusable(Ending),
     /// The child is gone, or could not be made.
     Exited(Ending),
     /// The timer set by [`Act::Timer`] fired.
@@ -129,6 +135,7 @@ impl Lifecycle {
             line: false,
             crashes: 0,
             clean_ends: 0,
+            outages: 0,
             restarts: 0,
             waiters: Vec::new(),
         }
@@ -193,6 +200,11 @@ impl Lifecycle {
                 self.child = false;
                 self.exited(ending, policy, &mut acts);
             }
+            Event::Unusable(ending) => {
+                if let Phase::Launching { .. } = self.phase {
+                    self.halt(self.after(ending, policy), &mut acts);
+                }
+            }
             Event::Due => self.due(policy, &mut acts),
         }
         acts
@@ -210,6 +222,7 @@ impl Lifecycle {
     fn begin(&mut self, policy: &Policy, acts: &mut Vec<Act>) {
         self.crashes = 0;
         self.clean_ends = 0;
+        self.outages = 0;
         self.restarts = 0;
         self.launch(policy, acts);
     }
@@ -228,6 +241,7 @@ impl Lifecycle {
     fn launched(&mut self, policy: &Policy, acts: &mut Vec<Act>) {
         if let Phase::Launching { up } = &mut self.phase {
             *up = true;
+            self.outages = 0;
             acts.push(Act::Timer(policy.dial_deadline));
         }
     }
@@ -297,7 +311,7 @@ impl Lifecycle {
         match ending {
             Ending::Hopeless => Next::Fail,
             Ending::Crash if self.crashes >= policy.restarts => Next::Fail,
-            Ending::Crash | Ending::Clean => Next::Retry(ending),
+            Ending::Crash | Ending::Clean | Ending::Outage => Next::Retry(ending),
         }
     }
 
@@ -342,6 +356,10 @@ impl Lifecycle {
             Next::Retry(Ending::Crash | Ending::Hopeless) => {
                 self.retry(policy.delay(self.crashes), acts);
                 self.crashes += 1;
+            }
+            Next::Retry(Ending::Outage) => {
+                self.retry(policy.delay(self.outages), acts);
+                self.outages = self.outages.saturating_add(1);
             }
             Next::Retry(Ending::Clean) => {
                 let delay = match self.clean_ends {

@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jackfield_wire::{CloseCause, InstallationId};
+use jackfield_grpc::{KeepAlive, Settings};
+use jackfield_wire::manifest::Transport;
+use jackfield_wire::{CloseCause, InstallationId, Mode};
 use tokio::sync::{mpsc, watch};
 
 use crate::actor::Actor;
@@ -16,6 +18,7 @@ use crate::host::Host;
 use crate::launch::Launcher;
 use crate::lifecycle::Lifecycle;
 use crate::log::LogStore;
+use crate::policy::Policy;
 use crate::runtime::installation_folder;
 use crate::session::{Session, Shared};
 use crate::spec::{Origin, Spec};
@@ -29,6 +32,11 @@ pub enum LoadError {
         "this host does not run plugins: its runtime provider is `none`; programs that dial in work"
     )]
     PluginsDisabled,
+    /// An external plugin whose manifest says `transport: grpc`: it would have to be dialed, and nobody says where.
+    #[error(
+        "a plugin with `transport: grpc` is a package that the host runs; an external one dials in, with `transport: websocket`"
+    )]
+    NothingToSpawn,
     /// The folder for what the plugin writes cannot be made.
     #[error("cannot open the log folder {}", path.display())]
     Log {
@@ -86,6 +94,9 @@ impl Host {
         let mut log = None;
         let mut launcher = None;
         match &spec.origin {
+            Origin::External { manifest, .. } if manifest.transport == Transport::Grpc => {
+                return Err(LoadError::NothingToSpawn);
+            }
             Origin::External { token, .. } => {
                 let opened = inner.doors.open_external(*token, id);
                 opened.map_err(LoadError::TokenInUse)?;
@@ -104,6 +115,8 @@ impl Host {
                     package: Arc::clone(package),
                     env: all_env,
                     grace: inner.policy.stop_grace,
+                    dial_deadline: inner.policy.dial_deadline,
+                    settings: settings(&inner.policy),
                     rpc_url: inner.rpc_url.clone(),
                     doors: Arc::clone(&inner.doors),
                     log: Arc::clone(&store),
@@ -116,6 +129,7 @@ impl Host {
         let board = Arc::new(StatusBoard::new());
         let (mail, inbox) = mpsc::channel(MAILBOX);
         let (line_out, line) = watch::channel(None);
+        let (channel_out, channel) = watch::channel(None);
         let (events, queue) = mpsc::channel(inner.policy.event_queue.max(1));
         let gone = inner.gone.child_token();
         let deliver = events::deliver(id, queue, line.clone(), board.subscribe());
@@ -127,6 +141,7 @@ impl Host {
             doors: Arc::clone(&inner.doors),
             board: Arc::clone(&board),
             line_out,
+            channel_out,
             mail: inbox,
             to_self: mail.downgrade(),
             tracker: inner.tracker.clone(),
@@ -144,6 +159,8 @@ impl Host {
                 mail,
                 board,
                 line,
+                channel,
+                call_deadline: inner.policy.call_deadline,
                 log,
                 events,
                 gone,
@@ -157,9 +174,37 @@ impl Host {
         let Some(session) = self.session(id) else {
             return;
         };
-        if session.stop_with(CloseCause::closed()).await.is_ok() {
-            let _ = session.ask(Ask::End).await;
+        let stopped = session.stop_with(CloseCause::closed()).await;
+        // Before the session ends: whoever loads it anew then must not have it taken away.
+        if let (Ok(()), Some(runtime), Mode::Supervised) =
+            (stopped, &self.inner.runtime, session.mode())
+            && let Err(failure) = runtime.unloaded(id).await
+        {
+            tracing::error!(%id, error = failure.message, "what an unloaded plugin used could not be given back");
         }
+        self.end(&session).await;
+    }
+
+    /// Loads this in place of what is loaded under its id: another version of the package, another environment. Stops
+    /// the plugin and ends its session first; the new one is inactive, and what the plugin stored is there, wherever
+    /// it lives. Where nothing is loaded under the id, the same as [`Host::load`]. Cancel safe: the old session may be
+    /// gone then, and the new one not there.
+    ///
+    /// # Errors
+    /// As [`Host::load`]; the old session is gone then.
+    pub async fn upgrade(&self, spec: Spec) -> Result<Session, LoadError> {
+        if let Some(session) = self.session(spec.id) {
+            let _ = session.stop_with(CloseCause::closed()).await;
+            self.end(&session).await;
+        }
+        self.load(spec)
+    }
+
+    /// Ends a session that was stopped, and forgets it.
+    async fn end(&self, session: &Session) {
+        let id = session.id();
+        // Fails when it has ended already.
+        let _ = session.ask(Ask::End).await;
         // A start may have slipped in between; whatever it made is gone then, too.
         session.shared.mail.closed().await;
         let mut sessions = self.sessions_mut();
@@ -185,4 +230,16 @@ impl Host {
             None => Ok(()),
         }
     }
+}
+
+/// How connections to plugins that serve behave: as the lines of those that dial in.
+fn settings(policy: &Policy) -> Settings {
+    let mut settings = Settings::default();
+    settings.max_message_size = policy.max_message;
+    settings.keep_alive = KeepAlive {
+        interval: Some(policy.heartbeat),
+        timeout: policy.dead_after.saturating_sub(policy.heartbeat),
+        while_idle: true,
+    };
+    settings
 }

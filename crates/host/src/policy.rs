@@ -27,13 +27,14 @@ pub struct Policy {
     pub call_deadline: Duration,
     /// How long a line may be silent before a second dial may take its place. Default 2 s.
     pub probe: Duration,
-    /// Interval of heartbeats. Default 10 s.
+    /// Interval of heartbeats: WebSocket pings, or those of HTTP/2 to a plugin that serves gRPC. Default 10 s.
     pub heartbeat: Duration,
     /// Silence after which a line is taken for dead. Default 25 s.
     pub dead_after: Duration,
     /// Calls of one plugin into the host that may be in flight at once. Default 64.
     pub inbound_calls: usize,
-    /// Largest message taken from a plugin, in bytes. Default 16 MiB.
+    /// Largest message taken from a plugin, in bytes; for one that serves gRPC, what clients made over an
+    /// [`Endpoint`](crate::grpc::Endpoint) keep to. Default 16 MiB.
     pub max_message: usize,
     /// Events that may wait for one plugin. Default 1024.
     pub event_queue: usize,

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jackfield_grpc::Channel;
 use jackfield_rpc::{CallError as RpcError, CallOptions, Peer};
+use jackfield_wire::manifest::Transport;
 use jackfield_wire::{
     ActiveState, CloseCause, InstallationId, Manifest, Method, Mode, ReportedState,
 };
@@ -12,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ask::Ask;
+use crate::channel::SessionChannel;
 use crate::failure::Failure;
 use crate::log::{LogQuery, LogStore, LogStream, LogsError};
 use crate::spec::Spec;
@@ -32,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) mail: mpsc::Sender<Ask>,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) line: watch::Receiver<Option<Peer>>,
+    pub(crate) channel: watch::Receiver<Option<Channel>>,
+    /// Of calls over the channel that have none.
+    pub(crate) call_deadline: Duration,
     pub(crate) log: Option<Arc<LogStore>>,
     pub(crate) events: mpsc::Sender<Arc<RawValue>>,
     /// Cancelled when the session has ended.
@@ -69,6 +76,11 @@ pub enum CallError {
     /// The line is not open.
     #[error("the plugin is not running (state: {0})")]
     NotActive(ReportedState),
+    /// The plugin serves gRPC.
+    #[error(
+        "the plugin serves gRPC and knows no JSON-RPC: it is called over Session::grpc_channel"
+    )]
+    Grpc,
     /// Everything that can happen to a call on an open line.
     #[error(transparent)]
     Call(#[from] RpcError),
@@ -202,6 +214,14 @@ impl Session {
         Ok(self.peer()?.call_raw(method, params, options).await?)
     }
 
+    /// The way to a plugin that serves gRPC (`transport: grpc` in its manifest), valid as long as the session, over
+    /// restarts too: make generated clients over it once and keep them. `None` for other plugins.
+    #[must_use]
+    pub fn grpc_channel(&self) -> Option<SessionChannel> {
+        (self.manifest().transport == Transport::Grpc)
+            .then(|| SessionChannel::new(self.clone(), self.shared.call_deadline))
+    }
+
     /// What the plugin wrote.
     ///
     /// # Errors
@@ -236,6 +256,9 @@ impl Session {
     }
 
     fn peer(&self) -> Result<Peer, CallError> {
+        if self.manifest().transport == Transport::Grpc {
+            return Err(CallError::Grpc);
+        }
         let line = self.shared.line.borrow();
         line.clone()
             .filter(Peer::is_open)

@@ -11,8 +11,8 @@ use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use crate::lease::Process;
 
@@ -38,9 +38,8 @@ impl Cgroup {
     pub(crate) fn create() -> Option<(Self, Handles)> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         static TIDY: Once = Once::new();
-        let parent = own_folder()?;
+        let (this, parent) = own()?;
         TIDY.call_once(|| tidy(&parent));
-        let this = Process::of(std::process::id())?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("{PREFIX}{}-{}-{number}", this.pid, this.start));
         fs::create_dir(&path).ok()?;
@@ -117,6 +116,21 @@ fn remove(path: &Path) {
         }
     }
     let _ = fs::remove_dir(path);
+}
+
+/// This process, and the folder of its group. Looked for once: whoever is moved to another group later makes his below
+/// the first one as long as that is there.
+fn own() -> Option<(Process, PathBuf)> {
+    static OWN: Mutex<Option<(Process, PathBuf)>> = Mutex::new(None);
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    // A fork of this process is another.
+    if own
+        .as_ref()
+        .is_none_or(|(this, _)| this.pid != std::process::id())
+    {
+        *own = Some((Process::of(std::process::id())?, own_folder()?));
+    }
+    own.clone()
 }
 
 /// The folder of the group that this process is in.

@@ -72,5 +72,5 @@ pub use child::Child;
 pub use command::{Command, Lease};
 pub use error::SpawnError;
 pub use exit::{Exit, ExitStatus, Signal};
-pub use line::{Line, Stream};
+pub use line::{Assembler, Line, Stream};
 pub use sweep::{Swept, sweep, sweep_shared};

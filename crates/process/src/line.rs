@@ -119,6 +119,59 @@ impl Tail {
     }
 }
 
+/// Makes lines of what a program wrote that runs elsewhere, as those of a [`Child`](crate::Child) are made, and keeps
+/// the last ones for its [`Exit::tail`](crate::Exit::tail).
+#[derive(Debug, Default)]
+pub struct Assembler {
+    stdout: Splitter,
+    stderr: Splitter,
+    tail: Tail,
+}
+
+impl Assembler {
+    /// The lines, and pieces of long ones, that these bytes of a stream complete. `at` is when they were read.
+    pub fn push(&mut self, stream: Stream, at: SystemTime, mut bytes: &[u8]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let splitter = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        while let Some(cut) = splitter.next(&mut bytes) {
+            lines.push(make(&mut self.tail, cut, stream, at));
+        }
+        lines
+    }
+
+    /// What is left of both streams when they end without a newline.
+    pub fn finish(&mut self, at: SystemTime) -> Vec<Line> {
+        let ends = [
+            (Stream::Stdout, self.stdout.finish()),
+            (Stream::Stderr, self.stderr.finish()),
+        ];
+        ends.into_iter()
+            .filter_map(|(stream, cut)| Some(make(&mut self.tail, cut?, stream, at)))
+            .collect()
+    }
+
+    /// The last 20 lines of both, oldest first; each cut at 2 KiB.
+    pub fn tail(&self) -> Vec<String> {
+        self.tail.lines()
+    }
+}
+
+/// The line, and its beginning among the last ones.
+pub(crate) fn make(tail: &mut Tail, cut: Cut, stream: Stream, at: SystemTime) -> Line {
+    if cut.first {
+        tail.push(&cut.text);
+    }
+    Line {
+        at,
+        stream,
+        text: cut.text,
+        partial: cut.partial,
+    }
+}
+
 fn lossy(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let cut = if line.len() == TAIL_WIDTH {
@@ -231,5 +284,22 @@ mod tests {
         assert_eq!(lines.len(), 20);
         assert_eq!(lines[0], "line 31");
         assert!(lines[19].len() <= 2048 && lines[19].starts_with('\u{fffd}'));
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_becomes_lines_as_well() {
+        let mut assembler = Assembler::default();
+        let at = SystemTime::UNIX_EPOCH;
+        assert!(assembler.push(Stream::Stdout, at, b"he").is_empty());
+        let lines = assembler.push(Stream::Stderr, at, b"no\nend");
+        assert_eq!((lines.len(), &*lines[0].text), (1, &b"no"[..]));
+        let lines = assembler.push(Stream::Stdout, at, b"llo\n\n");
+        assert_eq!(
+            (&*lines[0].text, &*lines[1].text),
+            (&b"hello"[..], &b""[..])
+        );
+        let rest = assembler.finish(at);
+        assert_eq!((rest.len(), rest[0].stream), (1, Stream::Stderr));
+        assert_eq!(assembler.tail(), ["no", "hello", "", "end"]);
     }
 }

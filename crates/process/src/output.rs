@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::line::{Cut, Line, Splitter, Stream, Tail};
+use crate::line::{self, Cut, Line, Splitter, Stream, Tail};
 use crate::task;
 
 /// Lines that wait for the consumer; a line is at most 64 KiB.
@@ -156,17 +156,9 @@ async fn next(
 
 impl Sink {
     async fn put(&self, cut: Cut, stream: Stream) {
-        if cut.first {
-            self.tail
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(&cut.text);
-        }
-        let line = Line {
-            at: SystemTime::now(),
-            stream,
-            text: cut.text,
-            partial: cut.partial,
+        let line = {
+            let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+            line::make(&mut tail, cut, stream, SystemTime::now())
         };
         let Err(mpsc::error::TrySendError::Full(line)) = self.lines.try_send(line) else {
             return;

@@ -4,8 +4,9 @@
 //! a pidfd, then looked at *again*, and only then killed through that pidfd.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,7 +26,7 @@ pub(crate) struct Stat {
 impl Stat {
     /// Reads it; `None` when there is no such process (or no `/proc`).
     pub(crate) fn of(pid: u32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        Self::parse(&read_small(&format!("/proc/{pid}/stat")).ok()?)
     }
 
     /// The name of the program stands in parentheses and may hold anything, parentheses and newlines too.
@@ -73,8 +74,19 @@ pub(crate) fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Changes with every boot. `None` without `/proc`.
 pub(crate) fn boot_id() -> Option<String> {
+    static ID: OnceLock<String> = OnceLock::new();
+    if let Some(id) = ID.get() {
+        return Some(id.clone());
+    }
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
+    Some(ID.get_or_init(|| id.trim().to_owned()).clone())
+}
+
+/// A file of `/proc` that fits into a page, in one read: they say that they are empty, and then it takes many.
+fn read_small(path: &str) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(4096);
+    fs::File::open(path)?.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// A process that cannot be confused with another for as long as this is held.

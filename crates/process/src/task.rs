@@ -49,6 +49,8 @@ struct Task {
     grace: Duration,
     phase: Phase,
     program: Option<Program>,
+    /// The lease is being brought up to date.
+    leased: Option<JoinHandle<io::Result<()>>>,
     asked: bool,
     status: Option<ExitStatus>,
 }
@@ -130,6 +132,7 @@ pub(crate) fn start(
         grace,
         phase: Phase::Starting(Instant::now() + EXECUTE),
         program: None,
+        leased: None,
         asked: false,
         status: None,
     };
@@ -153,7 +156,7 @@ impl Task {
         let mut refused = None;
         let end = loop {
             match self.event().await {
-                Event::Report(Report::Forked(pid)) => self.forked(pid).await,
+                Event::Report(Report::Forked(pid)) => self.forked(pid),
                 Event::Report(Report::Failed(errno)) => {
                     refused = Some(SpawnError::Resources(io::Error::from_raw_os_error(errno)));
                     break End::Gone;
@@ -211,23 +214,17 @@ impl Task {
         }
     }
 
-    async fn forked(&mut self, pid: i32) {
+    fn forked(&mut self, pid: i32) {
         let pid = pid.unsigned_abs();
         let process = Process::of(pid);
         self.program = Some(Program { pid, process });
-        if let Some(mut lease) = self.init.lease.clone()
+        if let Some(lease) = &mut self.init.lease
             && process.is_some()
         {
             lease.record.program = process;
-            let written = spawn_blocking(move || lease.write().map(|()| lease)).await;
-            match written {
-                Ok(Ok(lease)) => self.init.lease = Some(lease),
-                // The mark alone finds it, too.
-                Ok(Err(error)) => {
-                    tracing::warn!(pid, %error, "a lease cannot be brought up to date");
-                }
-                Err(_) => {}
-            }
+            let lease = lease.clone();
+            // Nobody waits for it but the removal: until it is written the mark alone finds the program.
+            self.leased = Some(spawn_blocking(move || lease.write()));
         }
     }
 
@@ -309,6 +306,11 @@ impl Task {
         // It ends now, if it has not.
         let _ = timeout(END, self.init.ended()).await;
         self.init.reap();
+        if let Some(written) = self.leased.take()
+            && let Ok(Err(error)) = written.await
+        {
+            tracing::warn!(%error, "a lease could not be brought up to date");
+        }
         // Removed, now that nobody is in it.
         drop(self.init.cgroup.take());
         if left.as_ref().is_some_and(Vec::is_empty)

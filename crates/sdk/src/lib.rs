@@ -47,6 +47,9 @@
 //! Events are handled one at a time in the order in which they came; calls run beside them and
 //! beside each other. What a handler prints is in the host's log.
 
+#[cfg(all(feature = "grpc", target_os = "linux"))]
+pub mod grpc;
+
 mod plugin;
 
 mod call;

@@ -166,7 +166,7 @@ impl Plugin {
     /// # Errors
     /// See [`RunError`]. Being asked to stop is none, nor is the host's ordinary hanging up.
     pub async fn run(self) -> Result<(), RunError> {
-        let signals = Signals::listen().map_err(RunError::Signals)?;
+        let mut signals = Signals::listen().map_err(RunError::Signals)?;
         self.run_until(signals.received()).await
     }
 

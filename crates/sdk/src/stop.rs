@@ -23,7 +23,7 @@ impl Signals {
 
     /// Waits for one of them.
     #[cfg(unix)]
-    pub(crate) async fn received(mut self) {
+    pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -36,7 +36,7 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    pub(crate) async fn received(self) {
+    pub(crate) async fn received(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

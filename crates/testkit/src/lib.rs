@@ -10,7 +10,10 @@
 #[doc = include_str!("../../../README.md")]
 mod readme {}
 
+pub mod grpc;
 pub mod peers;
+pub mod sprites;
+pub mod tonic_kv;
 
 mod again;
 mod dial;

@@ -145,7 +145,12 @@ impl Language {
     }
 }
 
-fn prepared(what: &str) -> PathBuf {
+/// What `./test` prepared under this path.
+///
+/// # Panics
+/// When it did not.
+#[must_use]
+pub fn prepared(what: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../target/peers")
         .join(what);

@@ -19,11 +19,15 @@ const TABLE: &[(&str, &[&str])] = &[
     (GRPC, &[WIRE, PROCESS]),
     (HOST, &[WIRE, PACKAGE, PROCESS, RPC, GRPC]),
     (SDK, &[WIRE, RPC]),
+    (SPRITES, &[WIRE, PACKAGE, PROCESS, HOST]),
+    (KV, &[GRPC, HOST, SDK]),
     (SERVER, &[WIRE, PACKAGE, HOST]),
-    (CLI, &[WIRE, PACKAGE, HOST, SDK, SERVER]),
+    (CLI, &[WIRE, PACKAGE, HOST, SDK, SERVER, SPRITES]),
     (
         TESTKIT,
-        &[WIRE, PACKAGE, PROCESS, RPC, GRPC, HOST, SDK, SERVER],
+        &[
+            WIRE, PACKAGE, PROCESS, RPC, GRPC, HOST, SDK, SERVER, KV, SPRITES,
+        ],
     ),
 ];
 
@@ -31,16 +35,24 @@ const TABLE: &[(&str, &[&str])] = &[
 const RESERVED: &[(&[&str], &[&str])] = &[
     (&["axum*"], &[SERVER]),
     (&["sqlx*", "rusqlite*"], &[SERVER]),
-    (&["clap*"], &[CLI]),
+    // The plugin side of gRPC reads its author's flags.
+    (&["clap*"], &[CLI, SDK, KV]),
+    // The host's side hands requests on and needs no messages.
+    (&["connectrpc*", "buffa*"], &[SDK, KV, TESTKIT]),
+    (&["tonic*", "prost*"], &[TESTKIT]),
     // Words and archives are plain data.
     (
         &["tokio*", "futures*", "hyper*"],
-        &[PROCESS, RPC, GRPC, HOST, SDK, SERVER, CLI, TESTKIT],
+        &[
+            PROCESS, RPC, GRPC, HOST, SDK, SERVER, CLI, TESTKIT, KV, SPRITES,
+        ],
     ),
     // A child process knows no protocol.
     (
         &["serde*"],
-        &[WIRE, PACKAGE, RPC, GRPC, HOST, SDK, SERVER, CLI, TESTKIT],
+        &[
+            WIRE, PACKAGE, RPC, GRPC, HOST, SDK, SERVER, CLI, TESTKIT, KV, SPRITES,
+        ],
     ),
 ];
 
@@ -54,6 +66,9 @@ const SDK: &str = "jackfield-plugin";
 const SERVER: &str = "jackfield-server";
 const CLI: &str = "jackfield-cli";
 const TESTKIT: &str = "jackfield-testkit";
+/// The example.
+const KV: &str = "kv";
+const SPRITES: &str = "jackfield-sprites";
 
 /// Where code may lift the ban on `unsafe`: the parts of the process crate that speak to the
 /// operating system.

@@ -11,6 +11,7 @@ use super::run::warn;
 use crate::command_error::CommandError;
 use crate::live::{self, Options};
 use crate::out::{Out, Style};
+use crate::place::Place;
 use crate::setup::{self, Setup, SetupError, Temporary};
 use crate::signals::Signals;
 use crate::source;
@@ -46,6 +47,7 @@ pub(crate) async fn run(args: Args, temporary: &Temporary, out: &Out) -> Result<
     }
 
     let bench = Setup {
+        place: Place::Here,
         data: args.options.data,
         listen: args.options.listen,
         policy: setup::policy(args.options.timeout, Duration::from_secs(3), 3),

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::command_error::CommandError;
 use crate::live::{self, Options};
 use crate::out::{Out, Style};
+use crate::place::PlaceOptions;
 use crate::setup::{self, Setup, SetupError, Temporary};
 use crate::signals::Signals;
 use crate::source;
@@ -33,6 +34,8 @@ pub(crate) struct Args {
     package: PathBuf,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    place: PlaceOptions,
     /// Add a variable to the plugin's environment, which is otherwise almost empty; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
@@ -59,7 +62,9 @@ pub(crate) async fn run(args: Args, temporary: &Temporary, out: &Out) -> Result<
         warn(out, &warning);
     }
 
+    let place = args.place.place(args.options.data.as_deref())?;
     let bench = Setup {
+        place,
         data: args.options.data,
         listen: args.options.listen,
         policy: setup::policy(Some(timeout), args.grace, args.restarts),
@@ -93,7 +98,9 @@ pub(crate) async fn run(args: Args, temporary: &Temporary, out: &Out) -> Result<
         format_args!("{name}: {}; Ctrl-C stops it", command.join(" ")),
     );
     let followed = live::follow(&bench.host, &session, &plan, &mut signals, out).await;
-    Ok(followed?)
+    let left = bench.place.leave(id).await;
+    followed?;
+    Ok(left?)
 }
 
 /// Something odd that keeps nobody from going on.

@@ -129,7 +129,9 @@ async fn one(
 fn error_json(error: &CallError) -> Value {
     match error {
         CallError::Call(RpcError::Refused(fault)) => json!(fault),
-        CallError::Call(_) | CallError::NotActive(_) => json!({ "message": error.to_string() }),
+        CallError::Call(_) | CallError::NotActive(_) | CallError::Grpc => {
+            json!({ "message": error.to_string() })
+        }
     }
 }
 
@@ -155,6 +157,9 @@ fn hint(error: &CallError, method: &str) -> Option<&'static str> {
             "the plugin went down meanwhile; what it wrote may say why"
         }
         CallError::Call(RpcError::TooLarge { .. }) => "send less at once",
+        CallError::Grpc => {
+            "without --call, --event and --config it runs; to call it, embed the host and use Session::grpc_channel"
+        }
         CallError::Call(_) => return None,
     })
 }

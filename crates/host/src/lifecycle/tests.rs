@@ -75,6 +75,51 @@ fn a_child_that_never_dials_is_put_down_and_retried() {
     assert_eq!(acts, [Act::Timer(policy().delay)]);
 }
 
+/// The service that runs it is down: that is no reason to give up a plugin, and no crash of it.
+#[test]
+fn an_outage_never_counts() {
+    let mut m = Lifecycle::new(Mode::Supervised);
+    let _ = m.on(Event::Start, &policy());
+    let mut delays = Vec::new();
+    for _ in 0..9 {
+        for act in m.on(Event::Exited(Ending::Outage), &policy()) {
+            if let Act::Timer(delay) = act {
+                delays.push(delay.as_secs());
+            }
+        }
+        let _ = m.on(Event::Due, &policy());
+    }
+    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    let _ = m.on(Event::Launched, &policy());
+    let acts = m.on(Event::Exited(Ending::Outage), &policy());
+    assert_eq!(
+        acts.last(),
+        Some(&Act::Timer(policy().delay)),
+        "it ran meanwhile"
+    );
+    assert_eq!(m.phase(), Phase::Retrying);
+}
+
+/// A child that serves something else than what it was taken for: no waiting makes that better.
+#[test]
+fn a_child_that_cannot_be_used_is_put_down() {
+    let up = [Event::Start, Event::Launched];
+    let unusable = Event::Unusable(Ending::Hopeless);
+    let (mut m, acts) = supervised(&[up[0], up[1], unusable]);
+    assert!(acts.contains(&Act::StopChild));
+    let _ = m.on(CLEAN, &policy());
+    assert_eq!(m.phase(), Phase::Failed);
+    let (mut m, _) = supervised(&[up[0], up[1], Event::Unusable(Ending::Crash)]);
+    let _ = m.on(CLEAN, &policy());
+    assert_eq!(m.phase(), Phase::Retrying);
+    let (m, acts) = supervised(&[up[0], up[1], Event::Dialed, unusable]);
+    assert_eq!(
+        (m.phase(), acts),
+        (Phase::Live, vec![]),
+        "too late to say so"
+    );
+}
+
 #[test]
 fn three_restarts_then_it_gives_up() {
     let mut m = Lifecycle::new(Mode::Supervised);
@@ -233,7 +278,12 @@ impl World {
                 (next.child, next.child_told, next.launched) = (false, false, false);
             }
             Event::Due if self.timer => next.timer = false,
-            Event::Launched | Event::HungUp | Event::Exited(_) | Event::Due => return None,
+            Event::Unusable(_) if self.child => {}
+            Event::Launched
+            | Event::HungUp
+            | Event::Exited(_)
+            | Event::Unusable(_)
+            | Event::Due => return None,
         }
         for act in next.machine.on(event, &policy()) {
             match act {
@@ -316,6 +366,7 @@ impl World {
     fn fold(mut self) -> Self {
         self.machine.restarts = 0;
         self.machine.clean_ends = self.machine.clean_ends.min(2);
+        self.machine.outages = self.machine.outages.min(2);
         self
     }
 }
@@ -352,6 +403,9 @@ fn no_sequence_breaks_the_invariants() {
                 Event::Exited(Ending::Clean),
                 Event::Exited(Ending::Crash),
                 Event::Exited(Ending::Hopeless),
+                Event::Exited(Ending::Outage),
+                Event::Unusable(Ending::Crash),
+                Event::Unusable(Ending::Hopeless),
                 Event::Due,
             ];
             if world.asked.len() < 3 {
@@ -369,9 +423,9 @@ fn no_sequence_breaks_the_invariants() {
             }
         }
         let expected = match mode {
-            // Off, Launching (2), Live, Retrying, Failed, Halting (5: Off, Launch, Fail, Retry
-            // after a crash, Retry after a clean end).
-            Mode::Supervised => 11,
+            // Off, Launching (2), Live, Retrying, Failed, Halting (6: Off, Launch, Fail, Retry
+            // after a crash, after a clean end, after an outage).
+            Mode::Supervised => 12,
             // Off, Awaiting, Live, Halting (2).
             Mode::External => 5,
         };

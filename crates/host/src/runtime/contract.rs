@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jackfield_grpc::Offer;
 use jackfield_package::Package;
 use jackfield_process::{Exit, Line};
 use jackfield_wire::{InstallationId, RuntimeProvider};
@@ -40,6 +41,14 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
         launch: Launch,
     ) -> BoxFuture<'_, Result<Box<dyn Running>, Failure>>;
 
+    /// The installation was unloaded: its process has ended, and its session is about to be forgotten. Files and
+    /// state on this machine stay for the next load, so there is nothing to do, unless a runtime says otherwise: what
+    /// costs money while nobody uses it is given back. A failure is logged.
+    fn unloaded(&self, id: InstallationId) -> BoxFuture<'_, Result<(), Failure>> {
+        let _ = id;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Removes everything of this installation: files, state and logs. Nothing of it runs then.
     fn remove(&self, id: InstallationId) -> BoxFuture<'_, Result<(), Failure>>;
 }
@@ -48,6 +57,13 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
 pub trait Running: fmt::Debug + Send + Sync + 'static {
     /// The process, where it has a number that means something on this machine.
     fn pid(&self) -> Option<u32>;
+
+    /// The processes of its tree that are there now, where they have numbers that mean something on this machine. A
+    /// plugin that serves gRPC on a TCP port is believed only if one of these listens there. None, unless a runtime
+    /// says otherwise.
+    fn processes(&self) -> Vec<u32> {
+        Vec::new()
+    }
 
     /// Asks it to end, and after its grace makes it. Never blocks; a second call changes nothing.
     fn stop(&self);
@@ -61,6 +77,12 @@ pub trait Running: fmt::Debug + Send + Sync + 'static {
     /// Waits for its end: after the last line was put into the output, and after all that it
     /// started is gone. Any number may wait.
     fn exited(&self) -> BoxFuture<'static, Exit>;
+
+    /// After an end of which nobody knows how it came ([`ExitStatus::Lost`](super::ExitStatus::Lost)): why not. `None`
+    /// makes a crash of it.
+    fn lost(&self) -> Option<Failure> {
+        None
+    }
 }
 
 /// A package in its place.
@@ -79,9 +101,9 @@ pub struct Deployment {
 /// What one launch needs beside the files.
 #[derive(Clone)]
 pub struct Launch {
-    /// Where to dial, token included. Secret.
-    pub rpc_url: String,
-    /// A part of the URL that is in no other launch's and not secret.
+    /// How child and host find each other.
+    pub way: Way,
+    /// A string that is in no other launch's environment and not secret; [`Way::Dial`]'s URL holds it.
     pub mark: String,
     /// What the operator adds to the environment.
     pub env: BTreeMap<String, String>,
@@ -89,9 +111,28 @@ pub struct Launch {
     pub grace: Duration,
 }
 
+/// How child and host find each other.
+#[derive(Clone)]
+pub enum Way {
+    /// The child dials this URL, token included. Secret.
+    Dial(String),
+    /// The child serves gRPC on what it is [given](Offer::apply).
+    Serve(Arc<Offer>),
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dial(_) => "Dial",
+            Self::Serve(_) => "Serve",
+        })
+    }
+}
+
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Launch")
+            .field("way", &self.way)
             .field("mark", &self.mark)
             .field("grace", &self.grace)
             .finish_non_exhaustive()

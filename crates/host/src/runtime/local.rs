@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use jackfield_package::{Digest, Package, UnpackError, UnpackOptions};
 use jackfield_process::{Child, Command, Lease, SpawnError};
-use jackfield_wire::{InstallationId, RuntimeProvider, env};
+use jackfield_wire::{InstallationId, RuntimeProvider, env, grpc};
 use tokio::sync::mpsc;
 
-use super::{BoxFuture, Deployment, Exit, Launch, Line, Running, Runtime};
+use super::{BoxFuture, Deployment, Exit, Launch, Line, Running, Runtime, Way};
 use crate::failure::{Failure, Stage};
 
 /// Child processes of the host, below a data folder.
@@ -97,16 +97,25 @@ impl Runtime for LocalRuntime {
             .lease(Lease {
                 folder: self.data.join("leases"),
                 name: launch.mark.clone(),
-                mark: format!("token={}", launch.mark),
+                mark: match launch.way {
+                    Way::Dial(_) => format!("token={}", launch.mark),
+                    Way::Serve(_) => launch.mark.clone(),
+                },
             });
         // The operator's over the host's, what leads back to the host over both.
         for (key, value) in &launch.env {
             command = command.env(key, value);
         }
-        let command = command
-            .env(env::RPC_URL, &launch.rpc_url)
-            .env(env::STORYDEN_RPC_URL, &launch.rpc_url)
-            .env(env::STATE_DIR, &deployment.state);
+        command = command.env(env::STATE_DIR, &deployment.state);
+        let command = match &launch.way {
+            Way::Dial(rpc_url) => command
+                .env(env::RPC_URL, rpc_url)
+                .env(env::STORYDEN_RPC_URL, rpc_url),
+            Way::Serve(offer) => offer
+                .apply(command)
+                .env(grpc::WORKING_DIR, &deployment.state)
+                .env(env::LAUNCH, &launch.mark),
+        };
         Box::pin(async move {
             let child = command
                 .spawn()
@@ -221,6 +230,10 @@ struct LocalChild(Child);
 impl Running for LocalChild {
     fn pid(&self) -> Option<u32> {
         Some(self.0.pid())
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        self.0.processes()
     }
 
     fn stop(&self) {

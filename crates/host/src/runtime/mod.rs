@@ -7,6 +7,6 @@
 mod contract;
 mod local;
 
-pub use contract::{BoxFuture, Deployment, Launch, Running, Runtime};
+pub use contract::{BoxFuture, Deployment, Launch, Running, Runtime, Way};
 pub use jackfield_process::{Exit, ExitStatus, Line, Stream};
 pub(crate) use local::{LocalRuntime, installation_folder};

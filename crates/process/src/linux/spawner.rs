@@ -72,19 +72,21 @@ static THREAD: Mutex<Option<(u32, mpsc::Sender<Request>)>> = Mutex::new(None);
 /// Makes an init for this command and tells it to go. Cancel safe: what nobody waits for any more is put down.
 pub(crate) async fn spawn(command: Command) -> Result<Born, SpawnError> {
     let gone = || SpawnError::Init(io::Error::other("the thread that forks has ended"));
-    let find = move || Found::new(&command).map(|found| (command, found));
-    let found = spawn_blocking(find).await;
-    let (command, found) = found.map_err(|error| SpawnError::Init(error.into()))??;
     let (answer, answered) = oneshot::channel();
     let queue = queue().map_err(SpawnError::Resources)?;
-    queue
-        .send(Request {
+    let ask = move || {
+        let found = Found::new(&command)?;
+        // From here, and not by way of this task: to wake a thread takes as long as a fork.
+        let request = Request {
             command,
             found,
             answer,
-        })
+        };
+        queue.blocking_send(request).map_err(|_| gone())
+    };
+    spawn_blocking(ask)
         .await
-        .map_err(|_| gone())?;
+        .map_err(|error| SpawnError::Init(error.into()))??;
     answered.await.map_err(|_| gone())?
 }
 

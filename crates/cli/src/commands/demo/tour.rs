@@ -15,6 +15,7 @@ use super::steps::Steps;
 use super::story;
 use crate::commands::new::{self, NewError};
 use crate::out::{Out, count, size};
+use crate::place::Place;
 use crate::progress;
 use crate::setup::{Setup, SetupError, Temporary};
 use crate::signals::Signals;
@@ -107,6 +108,7 @@ async fn demo(
     };
     let package = write_and_pack(&steps, language, folder)?;
     let bench = Setup {
+        place: Place::Here,
         data: Some(folder.join("data")),
         listen: None,
         policy: Policy::default(),
@@ -118,6 +120,7 @@ async fn demo(
 
     let package = rust_package(&folder.join("rust"))?;
     let bench = Setup {
+        place: Place::Here,
         data: Some(folder.join("rust-data")),
         listen: None,
         policy: Policy {

@@ -1,0 +1,153 @@
+//! Where every request comes in.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+
+use connectrpc::{ConnectError, ConnectRpcService, Dispatcher, Router};
+use futures_util::FutureExt;
+use http::header::{CONTENT_TYPE, TRAILER};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use tokio::sync::watch;
+use tower_service::Service;
+
+use super::answer::Answer;
+use super::guard::{Guard, panicked};
+use super::health::{self, Stage};
+use super::paths::{Body, Paths};
+use super::refuse;
+use super::starting::Starting;
+use super::token::Token;
+
+const TRAILERS: &str = "grpc-status, grpc-message, grpc-status-details-bin";
+
+/// Answers requests: by the plugin's services once there are any, before that by what can be said without them.
+pub(crate) struct Door {
+    token: Option<Token>,
+    pings: ConnectRpcService<Starting>,
+    health: ConnectRpcService<Router>,
+    open: OnceLock<Open>,
+}
+
+/// What the plugin serves.
+pub(crate) struct Open {
+    pub(crate) rpc: ConnectRpcService<Guard<Router>>,
+    pub(crate) paths: Paths,
+}
+
+impl Door {
+    pub(crate) fn new(name: &str, token: Option<Token>, stage: watch::Receiver<Stage>) -> Self {
+        Self {
+            token,
+            pings: ConnectRpcService::new(Starting::new(name)),
+            health: ConnectRpcService::new(health::add(Router::new(), stage)),
+            open: OnceLock::new(),
+        }
+    }
+
+    /// Whether it opens to the host alone.
+    #[cfg(feature = "profiling")]
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// From here on, the plugin answers for itself. Only the first time counts.
+    pub(crate) fn open(&self, open: Open) {
+        drop(self.open.set(open));
+    }
+
+    /// Answers one request. Never fails: a panic is an answer too.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Answer> {
+        if let Some(token) = &self.token
+            && !token.is_in(request.headers())
+        {
+            let error = ConnectError::unauthenticated(
+                "this plugin answers its host alone: the request does not carry its token",
+            );
+            return refuse::after(refuse::error(error, &request), request).await;
+        }
+        let head = {
+            let mut head = Request::new(());
+            *head.headers_mut() = request.headers().clone();
+            *head.version_mut() = request.version();
+            head
+        };
+        let answer = match self.open.get() {
+            Some(open) => open.answer(request).boxed(),
+            None => self.not_yet(request).boxed(),
+        };
+        let mut answer = AssertUnwindSafe(answer)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| refuse::error(panicked(), &head));
+        if head.version() < Version::HTTP_2 && is_grpc(&answer) {
+            // In HTTP/1.1, trailers that are not announced are not sent.
+            answer
+                .headers_mut()
+                .insert(TRAILER, HeaderValue::from_static(TRAILERS));
+        }
+        answer
+    }
+
+    async fn not_yet(&self, request: Request<Body>) -> Response<Answer> {
+        let path = service_path(&request);
+        let health = self.health.dispatcher().lookup(path);
+        if let Some(method) = health.or_else(|| self.pings.dispatcher().lookup(path)) {
+            if let Some(refused) = refuse::by_head(&request, method) {
+                return refuse::after(refused, request).await;
+            }
+            let answer = match health {
+                Some(_) => self.health.clone().call(request).await,
+                None => self.pings.clone().call(request).await,
+            };
+            let Ok(answer) = answer;
+            return answer.map(Answer::Rpc);
+        }
+        let error = ConnectError::unavailable("the plugin is starting");
+        refuse::after(refuse::error(error, &request), request).await
+    }
+}
+
+impl Open {
+    async fn answer(&self, request: Request<Body>) -> Response<Answer> {
+        if self.paths.has(request.uri().path()) {
+            return self.by_path(request).await;
+        }
+        let Some(method) = self.rpc.dispatcher().lookup(service_path(&request)) else {
+            return refuse::after(refuse::not_found(), request).await;
+        };
+        if let Some(refused) = refuse::by_head(&request, method) {
+            return refuse::after(refused, request).await;
+        }
+        let Ok(answer) = self.rpc.clone().call(request).await;
+        answer.map(Answer::Rpc)
+    }
+
+    async fn by_path(&self, request: Request<Body>) -> Response<Answer> {
+        let Some(answer) = self.paths.handle(request) else {
+            return refuse::not_found();
+        };
+        match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(Ok(answer)) => answer.map(Answer::Plain),
+            Ok(Err(error)) => {
+                tracing::error!(error = &*error, "A request could not be handled");
+                refuse::plain(StatusCode::INTERNAL_SERVER_ERROR, "")
+            }
+            Err(_) => refuse::plain(StatusCode::INTERNAL_SERVER_ERROR, ""),
+        }
+    }
+}
+
+/// gRPC itself: gRPC-Web has its trailers in the body.
+fn is_grpc<B>(answer: &Response<B>) -> bool {
+    answer.headers().get(CONTENT_TYPE).is_some_and(|kind| {
+        matches!(
+            kind.as_bytes(),
+            b"application/grpc" | b"application/grpc+proto" | b"application/grpc+json"
+        )
+    })
+}
+
+fn service_path<B>(request: &Request<B>) -> &str {
+    let path = request.uri().path();
+    path.strip_prefix('/').unwrap_or(path)
+}
