@@ -19,7 +19,7 @@ pub(crate) struct PlaceOptions {
         default_value = "local"
     )]
     runtime: RuntimeProvider,
-    /// Where a plugin elsewhere dials back, if that is not where the host listens: https://plugins.example.org
+    /// Where a plugin elsewhere dials back, if that is not where the host listens: `https://plugins.example.org`
     #[arg(long, value_name = "URL", env = "PUBLIC_API_ADDRESS")]
     public_url: Option<String>,
     /// Another address of the Sprites service

@@ -90,7 +90,15 @@ async fn a_lease_lies_there_exactly_while_the_tree_lives() {
         .map(|file| file.unwrap().path())
         .collect();
     assert_eq!(files, [folder.path().join(format!("plugin-{init}.lease"))]);
-    let text = fs::read_to_string(&files[0]).unwrap();
+    // It is brought up to date beside the start, which does not wait for it.
+    let until = tokio::time::Instant::now() + common::LONG;
+    let text = loop {
+        let text = fs::read_to_string(&files[0]).unwrap();
+        if text.contains("program=") || tokio::time::Instant::now() > until {
+            break text;
+        }
+        tokio::task::yield_now().await;
+    };
     let (init_start, start) = (common::start_time(init), common::start_time(program));
     for line in [
         "jackfield-lease=1".to_owned(),

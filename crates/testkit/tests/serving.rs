@@ -51,7 +51,11 @@ async fn get(kv: &Kv, key: &str) -> Result<String, Status> {
 }
 
 async fn pid(kv: &Kv) -> u32 {
-    get(kv, "pid").await.unwrap().parse().expect("a number")
+    get(kv, "pid")
+        .await
+        .expect("it answers")
+        .parse()
+        .expect("a number")
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use connectrpc::{ConnectError, ConnectRpcService, Dispatcher, Router};
 use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, TRAILER};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use jackfield_wire::grpc;
 use tokio::sync::watch;
 use tower_service::Service;
 
@@ -56,7 +57,7 @@ impl Door {
     }
 
     /// Answers one request. Never fails: a panic is an answer too.
-    pub(crate) async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Answer> {
+    pub(crate) async fn answer(self: Arc<Self>, mut request: Request<Body>) -> Response<Answer> {
         if let Some(token) = &self.token
             && !token.is_in(request.headers())
         {
@@ -65,6 +66,11 @@ impl Door {
             );
             return refuse::after(refuse::error(error, &request), request).await;
         }
+        if self.token.is_some() {
+            // It has done its work. Handlers log headers, and hand them on.
+            request.headers_mut().remove(grpc::TOKEN_HEADER);
+        }
+        lower_type(request.headers_mut());
         let head = {
             let mut head = Request::new(());
             *head.headers_mut() = request.headers().clone();
@@ -145,6 +151,26 @@ fn is_grpc<B>(answer: &Response<B>) -> bool {
             b"application/grpc" | b"application/grpc+proto" | b"application/grpc+json"
         )
     })
+}
+
+/// Types of content are the same in any case (RFC 9110, 8.3.1); connectrpc knows them in small letters.
+fn lower_type(headers: &mut HeaderMap) {
+    let Some(kind) = headers.get_mut(CONTENT_TYPE) else {
+        return;
+    };
+    let bytes = kind.as_bytes();
+    let essence = bytes
+        .iter()
+        .position(|byte| *byte == b';')
+        .unwrap_or(bytes.len());
+    if bytes[..essence].iter().any(u8::is_ascii_uppercase) {
+        let mut lower = bytes.to_vec();
+        lower[..essence].make_ascii_lowercase();
+        // The same characters, but for their case.
+        if let Ok(lower) = HeaderValue::from_bytes(&lower) {
+            *kind = lower;
+        }
+    }
 }
 
 fn service_path<B>(request: &Request<B>) -> &str {

@@ -20,6 +20,7 @@ const OF_STREAMS: &str = "application/connect+json, application/connect+proto, a
 
 const MOST_DRAINED: u64 = 1 << 20;
 const DRAIN: Duration = Duration::from_secs(1);
+const DRAIN_STREAM: Duration = Duration::from_millis(100);
 
 /// An error in the caller's protocol.
 pub(crate) fn error<B>(error: ConnectError, request: &Request<B>) -> Response<Answer> {
@@ -82,23 +83,33 @@ fn wrong_type<B>(request: &Request<B>, kind: MethodKind) -> Option<Response<Answ
     Some(response)
 }
 
-/// Reads what an HTTP/1.1 client is still sending, within reason: it may not look for an answer before it has sent all,
-/// and would find the connection broken instead.
+/// Reads what the client is still sending, within reason: it may not look for an answer before it has sent all, and
+/// would find the connection broken instead, or in HTTP/2 the stream reset.
 pub(crate) async fn after<B>(answer: Response<Answer>, request: Request<B>) -> Response<Answer>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let length = request.body().size_hint().exact();
-    let worth_it = request.version() < Version::HTTP_2
-        && length.is_some_and(|length| (1..=MOST_DRAINED).contains(&length))
-        && !request.headers().contains_key(EXPECT)
-        && answer.status() != StatusCode::HTTP_VERSION_NOT_SUPPORTED;
-    if worth_it {
-        let mut body = request.into_body();
-        let drained = async { while let Some(Ok(_)) = body.frame().await {} };
-        // Whoever takes longer has its answer all the same.
-        drop(tokio::time::timeout(DRAIN, drained).await);
+    let (head, mut body) = request.into_parts();
+    let length = body.size_hint().exact();
+    if head.headers.contains_key(EXPECT)
+        || answer.status() == StatusCode::HTTP_VERSION_NOT_SUPPORTED
+        || length.is_some_and(|length| length > MOST_DRAINED)
+    {
+        return answer;
     }
+    let drained = async {
+        let mut left = MOST_DRAINED;
+        while let Some(Ok(frame)) = body.frame().await {
+            let taken = frame.data_ref().map_or(0, |data| data.len() as u64);
+            left = match left.checked_sub(taken) {
+                Some(left) => left,
+                None => break,
+            };
+        }
+    };
+    // Of a stream nobody knows how long it stays open. Whoever takes longer has its answer all the same.
+    let patience = length.map_or(DRAIN_STREAM, |_| DRAIN);
+    drop(tokio::time::timeout(patience, drained).await);
     answer
 }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -116,7 +117,10 @@ impl Line {
     /// Serves a connection to its end.
     async fn serve(self, stream: Box<dyn Stream>) {
         let line = self.clone();
+        let used = Arc::new(AtomicBool::new(false));
+        let using = Arc::clone(&used);
         let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+            using.store(true, Ordering::Relaxed);
             let line = line.clone();
             async move { Ok::<_, Infallible>(line.answer(request.map(Body)).await) }
         });
@@ -125,11 +129,18 @@ impl Line {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.stopping.requested() => {
+                // Half a head is no call: nothing is under way here, and nothing is waited for.
+                if !used.load(Ordering::Relaxed) {
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
-        if let Err(error) = ended {
+        // Who hangs up while the plugin ends does what it asked for.
+        if let Err(error) = ended
+            && !self.stopping.is_requested()
+        {
             tracing::debug!(%error, "A connection broke");
         }
     }

@@ -8,12 +8,13 @@ use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use connectrpc::Protocol;
 use connectrpc::client::{ClientConfig, Http2Connection};
 use jackfield_grpc::{Channel, Spawn};
 use kv::{KvServiceClient, PingRequest};
+use tokio::time::Instant;
 
 type Client = KvServiceClient<connectrpc::client::ServiceTransport<Channel>>;
 jackfield_grpc::connect_client!(pub struct Kv(Client));

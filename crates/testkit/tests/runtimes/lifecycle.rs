@@ -1,5 +1,7 @@
 //! What must be so wherever a plugin lives.
 
+#![expect(clippy::unwrap_used, reason = "tests may")]
+
 use std::time::Duration;
 
 use jackfield::ReportedState::{
@@ -25,14 +27,6 @@ async fn call(session: &Session, method: &str, params: Value) -> Value {
 async fn stop(session: &Session) {
     let stopped = session.set_active_state(ActiveState::Inactive);
     within(stopped).await.unwrap();
-}
-
-fn patient(policy: Policy) -> Policy {
-    Policy {
-        delay: Duration::from_secs(60),
-        delay_cap: Duration::from_secs(60),
-        ..policy
-    }
 }
 
 async fn lines(session: &Session) -> Vec<String> {
@@ -141,6 +135,11 @@ pub(crate) async fn stops_while_connecting(place: Place) {
 }
 
 pub(crate) async fn stops_during_back_off(place: Place) {
+    let patient = |policy| Policy {
+        delay: Duration::from_secs(60),
+        delay_cap: Duration::from_secs(60),
+        ..policy
+    };
     let bed = place.bed_with(patient).await;
     let session = bed.host.start(Rig::new("--exit 42").package(RIG)).await;
     until_state(&session, Restarting).await;

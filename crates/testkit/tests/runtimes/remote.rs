@@ -1,5 +1,7 @@
 //! What only a remote place can do wrong.
 
+#![expect(clippy::unwrap_used, reason = "tests may")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -35,10 +37,11 @@ async fn pid(session: &Session) -> u64 {
     answer["pid"].as_u64().expect("a pid")
 }
 
-async fn never_counts(policy: Policy) -> Bed {
+/// Where a crash would be the end.
+async fn unforgiving() -> Bed {
     remote(Policy {
         restarts: 0,
-        ..policy
+        ..quick()
     })
     .await
 }
@@ -47,7 +50,7 @@ async fn never_counts(policy: Policy) -> Bed {
 #[tokio::test]
 async fn a_broken_connection_is_mended_without_a_second_process() {
     for how in [Break::Close, Break::Reset, Break::Silent] {
-        let bed = never_counts(quick()).await;
+        let bed = unforgiving().await;
         let session = bed
             .host
             .run(Rig::new("--redials --stay").package(RIG))
@@ -74,7 +77,7 @@ async fn a_broken_connection_is_mended_without_a_second_process() {
 
 #[tokio::test]
 async fn what_it_writes_while_the_connection_is_down_is_not_lost() {
-    let bed = never_counts(quick()).await;
+    let bed = unforgiving().await;
     let script =
         "n=0; while [ $n -lt 300 ]; do n=$((n+1)); echo line $n; sleep 0.005; done; exit 5";
     let session = bed.host.start(shell(script)).await;
@@ -95,7 +98,7 @@ async fn what_it_writes_while_the_connection_is_down_is_not_lost() {
 /// The message of the end is lost: it is asked for.
 #[tokio::test]
 async fn an_end_that_nobody_told_is_noticed() {
-    let bed = never_counts(quick()).await;
+    let bed = unforgiving().await;
     bed.service().next(Op::Start, Fault::NoExit(Break::Close));
     let session = bed.host.start(shell("sleep 0.2; exit 4")).await;
     until(&session, |status| {
@@ -133,7 +136,7 @@ async fn a_full_quota_is_errored_at_once() {
 
 #[tokio::test]
 async fn a_rate_limit_is_waited_for() {
-    let bed = never_counts(quick()).await;
+    let bed = unforgiving().await;
     bed.service().next(Op::Create, Fault::rate_limited(2));
     let session = bed.host.start(Rig::new("").package(RIG)).await;
     let status = until_state(&session, Restarting).await;
@@ -151,7 +154,7 @@ async fn a_rate_limit_is_waited_for() {
 /// A service that is down is no crash of the plugin, however long.
 #[tokio::test]
 async fn an_outage_is_outlasted() {
-    let bed = never_counts(quick()).await;
+    let bed = unforgiving().await;
     bed.service().times(Op::Get, 3, Fault::status(503));
     bed.service().times(Op::Control, 2, Fault::status(502));
     let session = bed.host.start(Rig::new("").package(RIG)).await;
@@ -176,7 +179,7 @@ fn many_files() -> Arc<Package> {
 
 #[tokio::test]
 async fn an_upload_that_broke_goes_on_where_it_was_and_the_marker_comes_last() {
-    let bed = never_counts(quick()).await;
+    let bed = unforgiving().await;
     bed.service().slow(Duration::from_millis(20));
     bed.service().nth(Op::Write, 30, Fault::Cut(1000));
     let session = bed.host.start(many_files()).await;
@@ -206,7 +209,7 @@ async fn an_upload_that_broke_goes_on_where_it_was_and_the_marker_comes_last() {
 
 #[tokio::test]
 async fn without_a_control_channel_and_without_signals_it_works_as_well() {
-    let bed = never_counts(quick()).await;
+    let bed = unforgiving().await;
     bed.service().always(Op::Control, Fault::status(404));
     bed.service().set_signals(false);
     let session = bed.host.run(Rig::new("").package(RIG)).await;
