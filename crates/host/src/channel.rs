@@ -87,6 +87,14 @@ impl SessionChannel {
             why.unwrap_or_default()
         ))
     }
+
+    /// The caller's deadline is the caller's; that of the policy says what was waited for.
+    fn too_late(&self, given: Option<Duration>) -> ChannelError {
+        match given {
+            Some(given) => ChannelError::DeadlineExceeded(given),
+            None => self.down(),
+        }
+    }
 }
 
 impl<B> Service<Request<B>> for SessionChannel
@@ -121,16 +129,6 @@ where
                 Err(_) => this.too_late(given).respond(request.headers()),
             }
         })
-    }
-}
-
-impl SessionChannel {
-    /// The caller's deadline is the caller's; that of the policy says what was waited for.
-    fn too_late(&self, given: Option<Duration>) -> ChannelError {
-        match given {
-            Some(given) => ChannelError::DeadlineExceeded(given),
-            None => self.down(),
-        }
     }
 }
 
