@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::answer::Answer;
@@ -27,6 +28,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const MOST_CONNECTIONS: usize = 1024;
 /// After a failure to accept that is not one connection's own: no more descriptors, for one.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// How long a connection on which nothing was ever asked may take to end.
+const UNUSED: Duration = Duration::from_millis(250);
 /// Streams at a time in one HTTP/2 connection.
 const MOST_STREAMS: u32 = 250;
 /// Window of a stream and of a connection, and the size of a frame: what large messages need to go through in one go.
@@ -129,12 +132,15 @@ impl Line {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.stopping.requested() => {
-                // Half a head is no call: nothing is under way here, and nothing is waited for.
-                if !used.load(Ordering::Relaxed) {
-                    return;
-                }
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                match used.load(Ordering::Relaxed) {
+                    true => connection.await,
+                    // Half a head is no call, and not waited for. Who never asked is told, and that takes no time.
+                    false => match timeout(UNUSED, connection).await {
+                        Ok(ended) => ended,
+                        Err(_) => return,
+                    },
+                }
             }
         };
         // Who hangs up while the plugin ends does what it asked for.
