@@ -188,6 +188,9 @@ impl fmt::Debug for Offer {
     }
 }
 
+/// A file system in memory, on nearly every Linux.
+const MEMORY: &str = "/dev/shm";
+
 /// A port that is bound and does not listen. The kernel gives it to nobody who does not ask for this very one.
 fn hold() -> io::Result<(OwnedFd, u16)> {
     let socket = rustix::net::socket_with(
@@ -205,10 +208,13 @@ fn hold() -> io::Result<(OwnedFd, u16)> {
 
 /// A Unix socket that listens and has no name any more, and what it can be connected to by.
 fn nameless() -> io::Result<(OwnedFd, OwnedFd)> {
-    let folder = tempfile::Builder::new()
+    let mut private = tempfile::Builder::new();
+    private
         .prefix("jackfield-")
-        .permissions(std::fs::Permissions::from_mode(0o700))
-        .tempdir()?;
+        .permissions(std::fs::Permissions::from_mode(0o700));
+    // Gone again in a moment, so rather not on a disk: ext4 looks for an inode that was not in use of late, and after
+    // many spawns that takes as long as the start of a small program.
+    let folder = private.tempdir_in(MEMORY).or_else(|_| private.tempdir())?;
     let folder_fd = open(
         folder.path(),
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
