@@ -118,21 +118,7 @@ impl Offer {
         Ok(endpoint)
     }
 
-    /// The same by the `Ping` of a typed client, which comes with the endpoint.
-    ///
-    /// # Errors
-    ///
-    /// As [`settle`](Self::settle).
-    pub async fn settle_as<C: PluginClient>(
-        &self,
-        processes: impl Fn() -> Vec<u32> + Send + Sync + 'static,
-        within: Duration,
-    ) -> Result<(Endpoint, C), NotReady> {
-        self.settle_noting(processes, within, &Last::default())
-            .await
-    }
-
-    /// The same, and the reasons why not yet can be looked at.
+    /// The same by the `Ping` of a typed client, which comes with the endpoint; the reasons why not yet can be looked at.
     pub(crate) async fn settle_noting<C: PluginClient>(
         &self,
         processes: impl Fn() -> Vec<u32> + Send + Sync + 'static,

@@ -19,8 +19,8 @@ const TABLE: &[(&str, &[&str])] = &[
     (GRPC, &[WIRE, PROCESS]),
     (HOST, &[WIRE, PACKAGE, PROCESS, RPC, GRPC]),
     (SDK, &[WIRE, RPC]),
-    (SPRITES, &[WIRE, PACKAGE, PROCESS, HOST]),
-    (KV, &[GRPC, HOST, SDK]),
+    (SPRITES, &[WIRE, PROCESS, HOST]),
+    (KV, &[HOST, SDK]),
     (SERVER, &[WIRE, PACKAGE, HOST]),
     (CLI, &[WIRE, PACKAGE, HOST, SDK, SERVER, SPRITES]),
     (
@@ -201,32 +201,34 @@ fn lines_with(files: impl Fn(&str) -> bool, holds: impl Fn(&str) -> bool) -> Vec
         for (number, line) in text.lines().enumerate().filter(|_| files(&path)) {
             let code = line.split("//").next().unwrap_or_default();
             if holds(code) {
-                found.push(format!("crates/{path}:{}: {}", number + 1, line.trim()));
+                found.push(format!("{path}:{}: {}", number + 1, line.trim()));
             }
         }
     }
     found
 }
 
-/// All sources of the crates but their tests, with their paths below `crates`.
+/// All sources of the crates but their tests, with their paths below `crates`, `runtimes` or `examples`.
 fn sources() -> Vec<(String, String)> {
-    let crates = root().join("crates");
     let mut sources = Vec::new();
-    for entry in fs::read_dir(&crates).unwrap() {
-        gather(&crates, &entry.unwrap().path().join("src"), &mut sources);
+    for group in ["crates", "runtimes", "examples"] {
+        let group = root().join(group);
+        for entry in fs::read_dir(&group).unwrap() {
+            gather(&group, &entry.unwrap().path().join("src"), &mut sources);
+        }
     }
     assert!(sources.len() > 50, "only {} files found", sources.len());
     sources.sort();
     sources
 }
 
-fn gather(crates: &Path, folder: &Path, sources: &mut Vec<(String, String)>) {
+fn gather(group: &Path, folder: &Path, sources: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            gather(crates, &path, sources);
+            gather(group, &path, sources);
         } else if path.extension().is_some_and(|ending| ending == "rs") {
-            let name = path.strip_prefix(crates).unwrap().to_str().unwrap();
+            let name = path.strip_prefix(group).unwrap().to_str().unwrap();
             sources.push((name.to_owned(), fs::read_to_string(&path).unwrap()));
         }
     }

@@ -101,8 +101,8 @@ mod tests {
                 entries.push(entry(format!("{digest}.ok"), day, false));
             }
         }
-        let place = Place::new("/root", digests[3]);
-        let old = |what: String| format!("/root/packages/{what}");
+        let place = Place::new("/place", digests[3]);
+        let old = |what: String| format!("/place/packages/{what}");
         assert_eq!(
             place.outdated(&entries),
             [
