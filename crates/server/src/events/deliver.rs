@@ -1,0 +1,1 @@
+//! One installation: the loop that delivers.

@@ -1,0 +1,1 @@
+//! Old events go.

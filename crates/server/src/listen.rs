@@ -1,0 +1,1 @@
+//! Connections: accepted, served, drained.
