@@ -6,13 +6,14 @@
 //! jackfield-lease=1                             version, always first
 //! boot=01234567-89ab-cdef-0123-456789abcdef     /proc/sys/kernel/random/boot_id
 //! init=4711 991234                              pid, and start time as in field 22 of /proc/PID/stat
-//! program=4712 991236                           the same; absent until the program has been forked
 //! cgroup=/sys/fs/cgroup/x/jackfield-12-3456-0   the tree's control group; absent when there is none
 //! mark=...                                      stands in the environment of every process of the launch
+//! program=4712 991236                           as init; absent until the program has been executed
 //! ```
 //!
-//! A file that deviates in any way is not believed. Files are named `<name>-<init pid>.lease`, and written under a
-//! name with a leading dot first.
+//! A file that deviates in any way is not believed, but for a last line that is not there to its end: it is appended,
+//! and then not there at all. Files are named `<name>-<init pid>.lease`, and written under a name with a leading dot
+//! first.
 
 use std::fs;
 use std::io;
@@ -26,6 +27,7 @@ use crate::Lease;
 pub(crate) const SUFFIX: &str = ".lease";
 
 const VERSION: &str = "1";
+const PROGRAM: &str = "program";
 /// A shorter mark could stand in anybody's environment.
 const SHORTEST_MARK: usize = 16;
 
@@ -76,32 +78,29 @@ impl Lease {
 }
 
 impl LeaseFile {
-    pub(crate) fn create(lease: &Lease, record: Record) -> io::Result<Self> {
-        let path = lease
-            .folder
-            .join(format!("{}-{}{SUFFIX}", lease.name, record.init.pid));
-        let file = Self { path, record };
-        file.write()?;
-        Ok(file)
-    }
-
-    /// Writes it anew, so that a reader sees the old or the new one, whole.
+    /// Written under another name, so that a reader sees it whole or not at all.
     ///
     /// Not synced: after a power cut the boot id is another, and then nothing of it matters.
-    pub(crate) fn write(&self) -> io::Result<()> {
-        let (Some(folder), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let draft = folder.join(format!(".{}", name.display()));
+    pub(crate) fn create(lease: &Lease, record: Record) -> io::Result<Self> {
+        let name = format!("{}-{}{SUFFIX}", lease.name, record.init.pid);
+        let draft = lease.folder.join(format!(".{name}"));
+        let path = lease.folder.join(name);
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(0o600)
             .open(&draft)?;
-        file.write_all(self.record.format().as_bytes())
-            .and_then(|()| fs::rename(&draft, &self.path))
-            .inspect_err(|_| drop(fs::remove_file(&draft)))
+        file.write_all(record.format().as_bytes())
+            .and_then(|()| fs::rename(&draft, &path))
+            .inspect_err(|_| drop(fs::remove_file(&draft)))?;
+        Ok(Self { path, record })
+    }
+
+    /// Adds the program, once, in a line at the end: a second file would take as long to make as the first.
+    pub(crate) fn add(&self, program: Process) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().append(true).open(&self.path)?;
+        file.write_all(program.line().as_bytes())
     }
 
     pub(crate) fn remove(&self) -> io::Result<()> {
@@ -122,21 +121,19 @@ impl Record {
             "init",
             &format_args!("{} {}", self.init.pid, self.init.start),
         );
-        if let Some(program) = &self.program {
-            line(
-                "program",
-                &format_args!("{} {}", program.pid, program.start),
-            );
-        }
         if let Some(cgroup) = &self.cgroup {
             line("cgroup", &cgroup.display());
         }
         line("mark", &self.mark);
+        if let Some(program) = &self.program {
+            text.push_str(&program.line());
+        }
         text
     }
 
-    /// `None` for whatever [`Record::format`] would not have written.
+    /// `None` for whatever has not been written here.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (text, rest) = text.split_at(text.rfind('\n')? + 1);
         let mut lines = text.strip_suffix('\n')?.split('\n').peekable();
         let mut value = |key: &str| -> Option<&str> {
             let value = lines.peek()?.strip_prefix(key)?.strip_prefix('=')?;
@@ -148,12 +145,13 @@ impl Record {
         }
         let boot = value("boot").filter(|boot| boot.len() == 36)?.to_owned();
         let init = Process::parse(value("init")?)?;
-        let program = match value("program") {
+        let cgroup = value("cgroup").map(PathBuf::from);
+        let mark = value("mark").filter(|mark| usable(mark))?.to_owned();
+        let program = match value(PROGRAM) {
             Some(program) => Some(Process::parse(program)?),
             None => None,
         };
-        let cgroup = value("cgroup").map(PathBuf::from);
-        let mark = value("mark").filter(|mark| usable(mark))?.to_owned();
+        let torn = program.is_none() && (PROGRAM.starts_with(rest) || rest.starts_with(PROGRAM));
         let record = Self {
             boot,
             init,
@@ -161,7 +159,8 @@ impl Record {
             cgroup,
             mark,
         };
-        (lines.next().is_none() && record.format() == text).then_some(record)
+        let all = lines.next().is_none() && record.format() == text;
+        (all && (rest.is_empty() || torn)).then_some(record)
     }
 }
 
@@ -173,6 +172,10 @@ impl Process {
             pid,
             start: stat.start,
         })
+    }
+
+    fn line(self) -> String {
+        format!("{PROGRAM}={} {}\n", self.pid, self.start)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -230,8 +233,24 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_is_not_there_to_its_end_is_not_there() {
+        let short = Record {
+            program: None,
+            ..record()
+        };
+        let (whole, line) = (short.format(), record().program.unwrap().line());
+        for end in 0..line.len() {
+            let text = format!("{whole}{}", &line[..end]);
+            assert_eq!(Record::parse(&text).as_ref(), Some(&short), "{text:?}");
+        }
+        assert_eq!(Record::parse(&format!("{whole}{line}")), Some(record()));
+    }
+
+    #[test]
     fn nothing_else_is_read() {
         let good = record().format();
+        let program = record().program.unwrap().line();
+        let short = good.strip_suffix(&program).unwrap();
         let bad = [
             String::new(),
             "\n".to_owned(),
@@ -243,7 +262,10 @@ mod tests {
             good.replace("a mark that nobody else has", ""),
             good.replace("a mark that nobody else has", "short"),
             good.replace("boot=", "boot=x"),
-            good.trim_end().to_owned(),
+            short.trim_end().to_owned(),
+            format!("{short}pid=1"),
+            format!("{good}{program}"),
+            format!("{good}program"),
             format!("{good}more=1\n"),
             good.replace('\n', "\r\n"),
             good[..good.len() / 2].to_owned(),

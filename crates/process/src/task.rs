@@ -214,29 +214,28 @@ impl Task {
         }
     }
 
+    /// Told once more when it had to be forked again.
     fn forked(&mut self, pid: i32) {
         let pid = pid.unsigned_abs();
         let process = Process::of(pid);
         self.program = Some(Program { pid, process });
-        if let Some(lease) = &mut self.init.lease
-            && process.is_some()
-        {
-            lease.record.program = process;
-            let lease = lease.clone();
-            // Nobody waits for it but the removal: until it is written the mark alone finds the program.
-            self.leased = Some(spawn_blocking(move || lease.write()));
-        }
     }
 
     fn executed(&mut self, waiting: &mut Option<oneshot::Sender<Result<u32, SpawnError>>>) {
         if matches!(self.phase, Phase::Starting(_)) {
             self.phase = Phase::Running;
         }
-        if let Some(program) = self.program
-            && let Some(waiting) = waiting.take()
-        {
+        let Some(program) = self.program else {
+            return;
+        };
+        if let Some(waiting) = waiting.take() {
             // Nobody there: then the wish to kill is on its way.
             let _ = waiting.send(Ok(program.pid));
+        }
+        if let (Some(lease), Some(process)) = (&self.init.lease, program.process) {
+            let lease = lease.clone();
+            // Nobody waits for it but the removal: until it is written the mark alone finds the program.
+            self.leased = Some(spawn_blocking(move || lease.add(process)));
         }
     }
 

@@ -131,7 +131,7 @@ async fn a_shared_folder_is_swept_of_what_nobody_owns() {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let left = folder.path().join(format!("plugin-{dead_init}.lease"));
     let text = format!(
-        "jackfield-lease=1\nboot={}\ninit={dead_init} 1\nprogram={} {}\nmark={orphaned}\n",
+        "jackfield-lease=1\nboot={}\ninit={dead_init} 1\nmark={orphaned}\nprogram={} {}\n",
         boot.trim(),
         stray.id(),
         start_time(stray.id())

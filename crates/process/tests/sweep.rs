@@ -59,7 +59,7 @@ fn forge(
     let path = folder.join(format!("plugin-{pid}.lease"));
     fs::write(
         &path,
-        format!("jackfield-lease=1\nboot={boot}\ninit={pid} {start}\n{program}mark={mark}\n"),
+        format!("jackfield-lease=1\nboot={boot}\ninit={pid} {start}\nmark={mark}\n{program}"),
     )
     .expect("it can be written");
     path

@@ -3,7 +3,7 @@
 //! Protocol on the control socket. Host to init, one byte each: `G` go, `K` kill everything, 1 to 64 a signal for the
 //! program's group. The end of the stream means the same as `K`: the host is gone. Init to host: [`Report`]s.
 
-#![expect(unsafe_code, reason = "forks, and sheds its memory")]
+#![expect(unsafe_code, reason = "sheds its memory")]
 
 use std::ffi::c_long;
 use std::os::fd::{AsRawFd, RawFd};
@@ -26,7 +26,7 @@ pub(crate) enum Message {
 /// What the init tells the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The program has been forked, with this pid.
+    /// What becomes the program has been forked, with this pid. The last one counts.
     Forked(i32),
     /// It could not be, or the init could not set itself up. The errno. The init ends.
     Failed(i32),
@@ -127,13 +127,8 @@ fn set_up(plan: &Plan) -> Result<(RawFd, i32), i32> {
     if sys::read(control, &mut go) != 1 || go != [Message::GO] {
         sys::exit(0);
     }
-    let init = sys::getpid();
     let cgroup = fds.cgroup.as_ref().map(|cgroup| cgroup.folder.as_raw_fd());
-    // SAFETY: the program's part keeps to the rules of this module.
-    let program = match unsafe { fork_into(cgroup) } {
-        0 => program::run(plan, init),
-        pid => check(pid)?,
-    };
+    let program = check(program::start(plan, cgroup))?;
     if let Some(folder) = cgroup {
         sys::close(folder);
     }
@@ -152,7 +147,6 @@ fn set_up(plan: &Plan) -> Result<(RawFd, i32), i32> {
     }
     // Keep no folder of the host's from being unmounted.
     sys::chdir(c"/");
-    tell(control, Report::Forked(program));
     Ok((signals, program))
 }
 
@@ -257,22 +251,8 @@ impl Watch {
     }
 }
 
-/// A fork into a control group, or without it when that is refused.
-///
-/// # Safety
-///
-/// As [`sys::fork`].
-unsafe fn fork_into(cgroup: Option<RawFd>) -> c_long {
-    // SAFETY: passed on to the caller.
-    match cgroup.map(|cgroup| unsafe { sys::fork_into(cgroup) }) {
-        Some(pid @ 0..) => pid,
-        // SAFETY: the same.
-        Some(_) | None => unsafe { sys::fork() },
-    }
-}
-
 /// Fails only when the host is gone, and then nobody wants to know.
-fn tell(control: RawFd, report: Report) {
+pub(super) fn tell(control: RawFd, report: Report) {
     sys::write(control, &report.bytes());
 }
 

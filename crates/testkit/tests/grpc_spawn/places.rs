@@ -104,7 +104,7 @@ async fn leases_that_make_no_sense() {
     let boot = boot.trim();
     let lease = |boot: &str, start: u64| {
         format!(
-            "jackfield-lease=1\nboot={boot}\ninit={pid} {start}\nprogram={pid} {start}\nmark=0123456789abcdef0123\n"
+            "jackfield-lease=1\nboot={boot}\ninit={pid} {start}\nmark=0123456789abcdef0123\nprogram={pid} {start}\n"
         )
     };
     for text in [
@@ -114,7 +114,7 @@ async fn leases_that_make_no_sense() {
         lease(boot, 1).replace("mark=0123456789abcdef0123\n", ""),
         lease(boot, 1)[..40].to_owned(),
         format!(
-            "jackfield-lease=1\nboot={boot}\ninit=-1 1\nprogram=0 0\nmark=0123456789abcdef0123\n"
+            "jackfield-lease=1\nboot={boot}\ninit=-1 1\nmark=0123456789abcdef0123\nprogram=0 0\n"
         ),
         String::new(),
         "\u{0}".repeat(1000),
