@@ -10,30 +10,30 @@ use crate::client::Ping;
 use crate::endpoint::Endpoint;
 use crate::error::NotReady;
 
-/// The first that is ready within the time, with its client.
+/// The first that is ready within the time, with its client. The second is not asked before `runs` has come.
 pub(crate) async fn first<P: Ping>(
-    endpoints: [Option<Endpoint>; 2],
+    [one, other]: [Option<Endpoint>; 2],
     over: impl Fn(&Endpoint) -> P,
+    runs: impl Future<Output = ()>,
     within: Duration,
     last: &Last,
 ) -> Result<(Endpoint, P), NotReady> {
     let deadline = Instant::now() + within.min(Duration::from_secs(365 * 24 * 60 * 60));
-    let [one, other] = endpoints.map(|endpoint| {
-        let over = &over;
-        async move {
-            match endpoint {
-                Some(endpoint) => {
-                    let client = over(&endpoint);
-                    until_ready(&endpoint, &client, deadline, last).await?;
-                    Ok((endpoint, client))
-                }
-                None => std::future::pending().await,
-            }
+    let ready = async |endpoint: Option<Endpoint>| match endpoint {
+        Some(endpoint) => {
+            let client = over(&endpoint);
+            until_ready(&endpoint, &client, deadline, last).await?;
+            Ok((endpoint, client))
         }
-    });
+        None => std::future::pending().await,
+    };
+    let later = async {
+        runs.await;
+        ready(other).await
+    };
     tokio::select! {
-        found = one => found,
-        found = other => found,
+        found = ready(one) => found,
+        found = later => found,
         () = sleep_until(deadline) => Err(NotReady::TimedOut {
             within,
             reason: last.reason(),
@@ -86,7 +86,9 @@ async fn until_ready<P: Ping>(
             Err(error) => (Weight::Absent, error.to_string()),
         };
         last.put(over, weight, reason);
-        sleep(pace.delay()).await;
+        if weight < Weight::Said || !pace.hurries() {
+            sleep(pace.delay()).await;
+        }
     }
     channel.set_timeout(endpoint.settings().default_timeout);
     Ok(())
@@ -97,6 +99,8 @@ const BRIEF: Duration = Duration::from_millis(100);
 
 /// How soon, and how patiently, it is asked again.
 struct Pace {
+    /// How often yet without a delay.
+    hurried: u32,
     delay: Duration,
     patience: Duration,
 }
@@ -104,6 +108,7 @@ struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
+            hurried: Self::HURRIED,
             delay: Duration::from_millis(1),
             patience: Duration::from_secs(1),
         }
@@ -111,7 +116,17 @@ impl Default for Pace {
 }
 
 impl Pace {
+    const HURRIED: u32 = 8;
     const LONGEST: Duration = Duration::from_millis(50);
+
+    /// Whether one that says that it is not ready is asked again at once. A server that is up is ready within a few
+    /// pings as a rule, and the shortest sleep there is takes longer than all of them: a millisecond, and what is left
+    /// of the timer's.
+    fn hurries(&mut self) -> bool {
+        let hurries = self.hurried > 0;
+        self.hurried = self.hurried.saturating_sub(1);
+        hurries
+    }
 
     /// How long to wait now: 1 ms at first, then each time a quarter longer, up to 50 ms.
     fn delay(&mut self) -> Duration {
@@ -239,6 +254,18 @@ mod tests {
         assert!(delays.windows(2).all(|two| two[0] <= two[1]));
         assert!(delays.windows(2).all(|two| two[1] <= two[0] * 5 / 4));
         assert_eq!(delays[39], Pace::LONGEST);
+    }
+
+    #[test]
+    fn only_so_many_pings_follow_each_other_at_once() {
+        let mut pace = Pace::default();
+        let hurried = (0..100).filter(|_| pace.hurries()).count();
+        assert_eq!(hurried, 8);
+        assert_eq!(
+            pace.delay(),
+            Duration::from_millis(1),
+            "as if none had been"
+        );
     }
 
     #[test]
