@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::{HeaderValue, Uri};
 use jackfield_process::Command;
 use jackfield_wire::grpc;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{AtFlags, Mode, OFlags, open, unlinkat};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::channel::{Channel, Config};
@@ -113,20 +113,23 @@ impl Offer {
         let [unix, tcp] = self.endpoints(Arc::new(processes));
         let over = |endpoint: &Endpoint| probe.clone().over(endpoint);
         let last = Last::default();
-        let (endpoint, _) = ready::first([unix, tcp], over, within, &last).await?;
+        let runs = std::future::ready(());
+        let (endpoint, _) = ready::first([unix, tcp], over, runs, within, &last).await?;
         self.let_go();
         Ok(endpoint)
     }
 
     /// The same by the `Ping` of a typed client, which comes with the endpoint; the reasons why not yet can be looked at.
+    /// May be called before the process runs: its requests wait in the socket. `runs` comes when it does.
     pub(crate) async fn settle_noting<C: PluginClient>(
         &self,
         processes: impl Fn() -> Vec<u32> + Send + Sync + 'static,
+        runs: impl Future<Output = ()>,
         within: Duration,
         last: &Last,
     ) -> Result<(Endpoint, C), NotReady> {
         let [unix, tcp] = self.endpoints(Arc::new(processes));
-        let settled = ready::first([unix, tcp], C::over, within, last).await?;
+        let settled = ready::first([unix, tcp], C::over, runs, within, last).await?;
         self.let_go();
         Ok(settled)
     }
@@ -214,7 +217,9 @@ fn nameless() -> io::Result<(OwnedFd, OwnedFd)> {
         OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    folder.close()?;
+    // What is in it is known.
+    unlinkat(&folder_fd, "s", AtFlags::empty())?;
+    std::fs::remove_dir(folder.keep())?;
     Ok((listener.into(), socket))
 }
 

@@ -105,13 +105,9 @@ impl Child {
         self.process.exited()
     }
 
-    /// Gives its processes for as long as it is not dropped, and does not keep it alive.
-    pub(crate) fn watch(&self) -> impl Fn() -> Vec<u32> + Send + Sync + 'static + use<> {
-        let process: Weak<_> = Arc::downgrade(&self.process);
-        move || {
-            let process: Option<Arc<jackfield_process::Child>> = process.upgrade();
-            process.map(|it| it.processes()).unwrap_or_default()
-        }
+    /// Does not keep it alive.
+    pub(crate) fn weak(&self) -> Weak<jackfield_process::Child> {
+        Arc::downgrade(&self.process)
     }
 }
 

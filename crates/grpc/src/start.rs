@@ -1,12 +1,15 @@
 //! From a description to a plugin that is ready.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use jackfield_process::{Command, Exit, Lease};
 use jackfield_wire::{Level, env, grpc};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::client::PluginClient;
 use crate::error::{NotReady, ProcessState, SpawnError};
@@ -112,16 +115,41 @@ async fn run<C: PluginClient>(
     command: Command,
     within: Duration,
 ) -> Result<Plugin<C>, SpawnError> {
-    let mut process = command.spawn().await?;
+    let running: Arc<OnceLock<Weak<jackfield_process::Child>>> = Arc::default();
+    let processes = {
+        let running = Arc::clone(&running);
+        move || {
+            let process = running.get().and_then(Weak::upgrade);
+            process.map(|it| it.processes()).unwrap_or_default()
+        }
+    };
+    let (runs, last) = (CancellationToken::new(), Last::default());
+    let mut settling = pin!(offer.settle_noting(processes, runs.cancelled(), within, &last));
+    let mut spawning = pin!(command.spawn());
+    let mut settled = None;
+    // The first ping waits in the socket already when the program comes to it.
+    let mut process = loop {
+        tokio::select! {
+            biased;
+            process = &mut spawning => break process?,
+            early = &mut settling, if settled.is_none() => settled = Some(early),
+        }
+    };
     let lines = process.take_output();
     let recorded = Lines::new(spawn).follow(lines);
     let child = Child::new(process, recorded);
-    let last = Last::default();
+    let _ = running.set(child.weak());
+    runs.cancel();
     let settled = tokio::select! {
         // A ping that was answered before the end is worth nothing after it.
         biased;
         _ = child.gone() => None,
-        settled = offer.settle_noting(child.watch(), within, &last) => Some(settled),
+        settled = async {
+            match settled {
+                Some(settled) => settled,
+                None => settling.await,
+            }
+        } => Some(settled),
     };
     let name = spawn.name.clone();
     match settled {
