@@ -10,14 +10,24 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     match Frame::parse(text) {
-        Frame::Request { id, method, params } => {
+        Frame::Request {
+            id,
+            method,
+            params,
+            traceparent,
+        } => {
             let null = RawValue::from_string("null".to_owned()).expect("null is JSON");
             answer(id, Ok(&null));
-            let again = frame::request("id", &method, params);
-            let Frame::Request { method: same, .. } = Frame::parse(&again) else {
+            let again = frame::request("id", &method, params, traceparent.as_ref());
+            let Frame::Request {
+                method: same,
+                traceparent: same_trace,
+                ..
+            } = Frame::parse(&again)
+            else {
                 panic!("a request became something else: {again}");
             };
-            assert_eq!(same, method);
+            assert_eq!((same, same_trace), (method, traceparent));
         }
         Frame::Response { id, outcome } => match outcome {
             Ok(result) => answer(id, Ok(result)),

@@ -2,7 +2,7 @@
 //!
 //! `select!` only builds an [`Input`]; the lifecycle answers with acts; the loop performs them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use jackfield_grpc::Channel;
@@ -21,7 +21,7 @@ use crate::launch::Launcher;
 use crate::lifecycle::{Act, Ending, Event, Lifecycle, Phase};
 use crate::policy::Policy;
 use crate::report;
-use crate::runtime::{Exit, ExitStatus};
+use crate::runtime::{Exit, ExitStatus, Running};
 use crate::serve::{self, Ready};
 use crate::status::{Status, StatusBoard};
 
@@ -34,6 +34,7 @@ pub(crate) struct Actor {
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) line_out: watch::Sender<Option<Peer>>,
     pub(crate) channel_out: watch::Sender<Option<Channel>>,
+    pub(crate) running_out: watch::Sender<Option<Weak<dyn Running>>>,
     pub(crate) mail: mpsc::Receiver<Ask>,
     pub(crate) to_self: mpsc::WeakSender<Ask>,
     pub(crate) tracker: TaskTracker,
@@ -190,6 +191,8 @@ impl Actor {
             }
             Ask::Knock(reply) => self.knock(reply),
             Ask::Probed { line, alive, reply } => {
+                // The last thing that was heard of it may have been that it ends.
+                let alive = alive && line.is_open();
                 if !alive {
                     line.close(CloseCause::failed(
                         "no sign of life; another dial took its place",
@@ -264,6 +267,8 @@ impl Actor {
         if let Phase::Halting { .. } = self.lifecycle.phase() {
             running.stop();
         }
+        self.running_out
+            .send_replace(Some(Arc::downgrade(&running)));
         self.state.child = Child::Running { running, exited };
         self.state.serving = serving;
         self.step(Event::Launched);

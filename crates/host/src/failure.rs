@@ -116,6 +116,12 @@ impl Failure {
 }
 
 impl Failure {
+    /// Whether it is not the plugin's doing ([`outage`](Self::outage)): it is outlasted.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        self.outage
+    }
+
     /// How long to wait before another attempt, where it would be this long otherwise.
     pub(crate) fn delay(&self, otherwise: Duration) -> Duration {
         let mut delay = otherwise;

@@ -49,9 +49,10 @@
 //!    starts, watches, restarts ([`Policy`]).
 //! 2. [`Spec::external`]: a manifest and the hash of a [`Token`]. Somebody else runs the program;
 //!    it dials [`Host::rpc_url`] with its token.
-//! 3. [`Host::admit`] and [`Host::attach`]: for applications that mount the plugins' door in a web
-//!    server of their own. `admit` says before the upgrade whether a dial may come in; `attach`
-//!    takes any [`Duplex`](rpc::Duplex).
+//! 3. For applications that mount the plugins' door in a web server of their own:
+//!    [`Host::answer`] for one on hyper, and for all others [`Host::admit`], which says before the
+//!    upgrade whether a dial may come in, and [`Host::attach`], which takes any
+//!    [`Duplex`](rpc::Duplex).
 //!
 //! # Words
 //!
@@ -82,6 +83,7 @@ mod events;
 mod log;
 mod session;
 
+mod answer;
 mod attach;
 mod builder;
 mod host;
@@ -99,6 +101,7 @@ pub use listen::Listener;
 pub use load::LoadError;
 pub use log::{LogLimits, LogQuery, LogStream, LogsError};
 pub use policy::Policy;
+pub use runtime::Usage;
 pub use session::{CallError, Ended, NotReady, Session, Supervised};
 pub use spec::Spec;
 pub use status::{Status, Transition};

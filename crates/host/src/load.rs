@@ -130,6 +130,7 @@ impl Host {
         let (mail, inbox) = mpsc::channel(MAILBOX);
         let (line_out, line) = watch::channel(None);
         let (channel_out, channel) = watch::channel(None);
+        let (running_out, running) = watch::channel(None);
         let (events, queue) = mpsc::channel(inner.policy.event_queue.max(1));
         let gone = inner.gone.child_token();
         let deliver = events::deliver(id, queue, line.clone(), board.subscribe());
@@ -142,6 +143,7 @@ impl Host {
             board: Arc::clone(&board),
             line_out,
             channel_out,
+            running_out,
             mail: inbox,
             to_self: mail.downgrade(),
             tracker: inner.tracker.clone(),
@@ -160,6 +162,7 @@ impl Host {
                 board,
                 line,
                 channel,
+                running,
                 call_deadline: inner.policy.call_deadline,
                 log,
                 events,

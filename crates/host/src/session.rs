@@ -1,7 +1,7 @@
 //! One installed plugin as the application sees it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jackfield_grpc::Channel;
@@ -18,6 +18,7 @@ use crate::ask::Ask;
 use crate::channel::SessionChannel;
 use crate::failure::Failure;
 use crate::log::{LogQuery, LogStore, LogStream, LogsError};
+use crate::runtime::{Running, Usage};
 use crate::spec::Spec;
 use crate::status::{Status, StatusBoard, Transition};
 
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) line: watch::Receiver<Option<Peer>>,
     pub(crate) channel: watch::Receiver<Option<Channel>>,
+    /// The latest process; gone, or ended, when it is not there any more.
+    pub(crate) running: watch::Receiver<Option<Weak<dyn Running>>>,
     /// Of calls over the channel that have none.
     pub(crate) call_deadline: Duration,
     pub(crate) log: Option<Arc<LogStore>>,
@@ -237,6 +240,16 @@ impl Session {
         let line = self.shared.line.borrow();
         line.as_ref()
             .map_or((0, 0), |peer| (peer.open_calls(), peer.inbound_calls()))
+    }
+
+    /// What the processes of the plugin take of the machine now: its own, and all that it started.
+    /// `None` while none runs, and where that is not known: for plugins that somebody else runs, or
+    /// that run elsewhere. Reads `/proc`, a small file for each process: tens of microseconds as a
+    /// rule, and so done where it is called.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        let running = self.shared.running.borrow().as_ref()?.upgrade()?;
+        running.usage()
     }
 
     async fn start(&self) -> Result<(), Ended> {

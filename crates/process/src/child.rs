@@ -12,7 +12,8 @@ use crate::error::SpawnError;
 use crate::exit::{Exit, ExitStatus, Signal};
 use crate::line::Line;
 use crate::output::Output;
-use crate::{linux, task, tree};
+use crate::usage::Usage;
+use crate::{linux, task, tree, usage};
 
 /// One life of one program and of all that it forks. Dropped, it is killed.
 ///
@@ -76,6 +77,15 @@ impl Child {
             return Vec::new();
         }
         tree::below(self.init)
+    }
+
+    /// What the tree takes of the machine; `None` after the end. Reads `/proc`, one small file for each process and
+    /// each thread: tens of microseconds as a rule.
+    pub fn usage(&self) -> Option<Usage> {
+        if self.exit.borrow().is_some() {
+            return None;
+        }
+        Some(usage::below(self.init))
     }
 
     /// Begins to stop it: an interrupt (`SIGINT`, or the [`stop_signal`](Command::stop_signal)) to the program's

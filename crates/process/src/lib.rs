@@ -65,6 +65,7 @@ mod lease;
 mod procfs;
 mod sweep;
 mod tree;
+mod usage;
 
 mod linux;
 
@@ -74,3 +75,4 @@ pub use error::SpawnError;
 pub use exit::{Exit, ExitStatus, Signal};
 pub use line::{Assembler, Line, Stream};
 pub use sweep::{Swept, sweep, sweep_shared};
+pub use usage::Usage;

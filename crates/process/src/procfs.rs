@@ -83,7 +83,7 @@ pub(crate) fn boot_id() -> Option<String> {
 }
 
 /// A file of `/proc` that fits into a page, in one read: they say that they are empty, and then it takes many.
-fn read_small(path: &str) -> io::Result<Vec<u8>> {
+pub(crate) fn read_small(path: &str) -> io::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(4096);
     fs::File::open(path)?.read_to_end(&mut text)?;
     Ok(text)

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use common::{LONG, alive, ended, exit, line, mark, pids, python, sh, start_time, stat, within};
 use jackfield_process::{Command, ExitStatus, Lease, Signal, sweep_shared};
@@ -103,6 +104,7 @@ time.sleep(1000)
     child.kill();
     exit(&child).await;
     assert_eq!(child.processes(), []);
+    assert_eq!(child.usage(), None);
 }
 
 /// Two hosts in one folder: the second one's sweep leaves the first one's child alone, and reaps what is left of a
@@ -152,4 +154,50 @@ async fn a_shared_folder_is_swept_of_what_nobody_owns() {
     within(child.exited()).await;
     assert_eq!(leases(), 1, "removed at exit");
     assert!(ended(child.pid(), LONG) && stat(child.pid()).is_none());
+}
+
+/// What ended counts on: the time of a grandchild that was waited for, and of one that was left to the init.
+#[tokio::test]
+async fn a_tree_is_weighed_as_a_whole() {
+    let script = "
+import os, sys, time
+def work(seconds):
+    while time.process_time() < seconds: pass
+if os.fork() == 0:
+    os.setsid()
+    block = bytearray(40 << 20)
+    block[::4096] = b'x' * len(block[::4096])
+    print('grown', flush=True)
+    time.sleep(1000)
+for orphan in (False, True):
+    pid = os.fork()
+    if pid == 0:
+        if not orphan:
+            work(0.1)
+        elif os.fork() == 0:
+            work(0.1)
+            print('worked', flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+time.sleep(1000)
+";
+    let mut child = python(&mark(), script).spawn().await.unwrap();
+    let mut output = child.take_output().unwrap();
+    line(&mut output, "grown").await;
+    line(&mut output, "worked").await;
+    let weighed = || child.usage().unwrap();
+    // Both have ended, and left their time.
+    within(async {
+        while weighed().processes != 2 || weighed().cpu < Duration::from_millis(180) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let usage = weighed();
+    assert!(usage.memory_bytes > 40 << 20, "{usage:?}");
+    assert!(usage.memory_bytes < 400 << 20, "{usage:?}");
+    assert!(usage.cpu < Duration::from_secs(60), "{usage:?}");
+    child.kill();
+    exit(&child).await;
+    assert_eq!(child.usage(), None);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jackfield_wire::{CloseCause, Fault};
+use jackfield_wire::{CloseCause, Fault, Traceparent};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -15,6 +15,10 @@ pub struct CallOptions {
     /// Where reports of progress go. Only peers that speak `jackfield.v1` send any; one that finds
     /// the channel full is dropped, and so is one of more than 1 MiB.
     pub progress: Option<mpsc::Sender<Value>>,
+    /// The trace it belongs to, told to peers that speak `jackfield.v1`. `None`: the one that the
+    /// calling task [runs within](crate::trace::current), so that calls of a handler belong to the
+    /// trace of the call that it answers.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// Why a call has no answer.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::line::{Line, Outgoing};
 use crate::methods::{Call, Handler};
+use crate::trace;
 
 /// Inbound calls in flight.
 #[derive(Debug)]
@@ -211,14 +212,14 @@ pub(crate) async fn serve<C>(
     let line = &*place.0;
     let id = call.id.clone();
     let method = Arc::clone(&call.method);
-    let token = call.cancelled.clone();
+    let (token, traceparent) = (call.cancelled.clone(), call.traceparent);
     // The handler's own first statements may panic too.
     let running = AssertUnwindSafe(async move {
         let _turn = match turn {
             Some(turn) => turn.come().await,
             None => None,
         };
-        handler(call, params).await
+        trace::within(traceparent, async { handler(call, params).await }).await
     })
     .catch_unwind();
     let outcome = tokio::select! {

@@ -36,8 +36,8 @@
 //! the end of the line, no task, no socket and no call that waits.
 //!
 //! Peers that took the subprotocol `jackfield.v1` may [cancel](Call::cancelled) calls, report
-//! [progress](Call::progress) and say how large a message may be; all others never see a trace of
-//! that.
+//! [progress](Call::progress), say how large a message may be and which [trace] a call belongs to;
+//! all others never see a sign of that.
 
 mod duplex;
 pub mod memory;
@@ -50,6 +50,7 @@ mod call;
 mod options;
 
 mod methods;
+pub mod trace;
 
 mod peer;
 

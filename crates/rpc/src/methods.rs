@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jackfield_wire::method::tagged;
-use jackfield_wire::{Asked, Client, Fault, Method};
+use jackfield_wire::{Asked, Client, Fault, Method, Traceparent};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,7 @@ pub struct Call<C> {
     /// it has started elsewhere.
     pub cancelled: CancellationToken,
     pub(crate) id: Option<Arc<RawValue>>,
+    pub(crate) traceparent: Option<Traceparent>,
 }
 
 pub(crate) type Answer = Result<Box<RawValue>, Fault>;
@@ -201,6 +202,13 @@ impl<C> Call<C> {
     #[must_use]
     pub fn id(&self) -> Option<&RawValue> {
         self.id.as_deref()
+    }
+
+    /// The trace it belongs to, where the caller said so. The handler runs
+    /// [within](crate::trace) it; this is for what it starts elsewhere.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<Traceparent> {
+        self.traceparent
     }
 
     /// Tells the caller how far this call is. Does nothing for callers that do not speak

@@ -17,7 +17,7 @@ use crate::duplex::Duplex;
 use crate::line::{Line, Outgoing, Watched};
 use crate::methods::Methods;
 use crate::options::Options;
-use crate::{reader, v1, writer};
+use crate::{reader, trace, v1, writer};
 
 /// JSON-RPC over a duplex. A cheap clone that only sends.
 ///
@@ -134,7 +134,11 @@ impl Peer {
     ) -> Result<Box<RawValue>, CallError> {
         let line = &*self.line;
         let id = Xid::new();
-        let text = frame::request(&id.to_string(), method, params);
+        let traceparent = options
+            .traceparent
+            .or_else(trace::current)
+            .filter(|_| line.speaks_v1());
+        let text = frame::request(&id.to_string(), method, params, traceparent.as_ref());
         let (size, limit) = (text.len(), line.max_out.load(Ordering::SeqCst));
         if size > limit {
             return Err(CallError::TooLarge { size, limit });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jackfield_wire::frame::{self, Outline};
-use jackfield_wire::{CloseCause, Fault, Frame, Xid};
+use jackfield_wire::{CloseCause, Fault, Frame, Traceparent, Xid};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -129,7 +129,12 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             return self.refuse(id, fault).await;
         }
         match Frame::parse(text) {
-            Frame::Request { id, method, params } => self.on_request(id, method, params).await,
+            Frame::Request {
+                id,
+                method,
+                params,
+                traceparent,
+            } => self.on_request(id, method, params, traceparent).await,
             Frame::Response { id, outcome } => {
                 let outcome = outcome.map(ToOwned::to_owned).map_err(CallError::Refused);
                 self.settle(id, outcome);
@@ -144,6 +149,7 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         id: Option<&RawValue>,
         method: Cow<'_, str>,
         params: Option<&RawValue>,
+        traceparent: Option<Traceparent>,
     ) -> Result<(), CloseCause> {
         if self.line.speaks_v1() && id.is_none() && method.starts_with("$/") {
             self.on_note(&method, params);
@@ -176,6 +182,7 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             peer: Peer::for_call(&self.line),
             cancelled: self.line.over.child_token(),
             id: id.map(|id| Arc::from(id.to_owned())),
+            traceparent,
         };
         let params = params.map(ToOwned::to_owned);
         let entered = Entered::new(&self.line, &call);

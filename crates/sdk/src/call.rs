@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jackfield_wire::Traceparent;
 use serde_json::Value;
 
 use crate::host::{Host, Shared};
@@ -25,6 +26,14 @@ impl Call {
     /// Tells the host how far this call is. Hosts that cannot hear it are not told.
     pub fn progress(&self, value: &Value) {
         self.inner.progress(value);
+    }
+
+    /// The trace it belongs to, where the host said so. Calls that the handler makes carry it on
+    /// by themselves; this is for what it does elsewhere: a `traceparent` header, a task of its
+    /// own.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<Traceparent> {
+        self.inner.traceparent()
     }
 
     /// Waits until the host takes the call back or the line ends. The handler itself is dropped

@@ -94,7 +94,7 @@ impl Host {
         let line = self.line(M::NAME, within).await?;
         let options = CallOptions {
             deadline: Some(within.saturating_sub(begun.elapsed())),
-            progress: None,
+            ..CallOptions::default()
         };
         line.call_with::<M>(params, options).await
     }

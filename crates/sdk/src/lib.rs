@@ -45,7 +45,8 @@
 //! `host.call::<methods::RobotRun>(…)`. `ping` is answered by itself.
 //!
 //! Events are handled one at a time in the order in which they came; calls run beside them and
-//! beside each other. What a handler prints is in the host's log.
+//! beside each other. What a handler prints is in the host's log. Where the host says which trace a
+//! call or an event belongs to, the handler's calls carry it on ([`trace`]).
 
 #[cfg(all(feature = "grpc", target_os = "linux"))]
 pub mod grpc;
@@ -64,6 +65,6 @@ mod stop;
 pub use call::Call;
 pub use error::{HandlerError, RunError, SetupError};
 pub use host::Host;
-pub use jackfield_rpc::CallError;
-pub use jackfield_wire::{Fault, Method, methods};
+pub use jackfield_rpc::{CallError, trace};
+pub use jackfield_wire::{Fault, Method, Traceparent, methods};
 pub use plugin::Plugin;

@@ -9,5 +9,7 @@ mod events;
 mod external;
 #[path = "sessions/map.rs"]
 mod map;
+#[path = "sessions/usage.rs"]
+mod usage;
 
 const RIG: &str = env!("CARGO_BIN_EXE_rig");

@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::fault::Fault;
+use crate::traceparent::Traceparent;
 
 /// The `data` of an error is kept up to this many bytes. Whoever wrote it chose what becomes of it:
 /// a tree of values takes up to a dozen times as much.
@@ -29,6 +30,8 @@ pub enum Frame<'a> {
         method: Cow<'a, str>,
         /// The parameters as they came. `None` where they were missing or `null`.
         params: Option<&'a RawValue>,
+        /// The trace it belongs to. `None` where that was missing or is not well-formed.
+        traceparent: Option<Traceparent>,
     },
     /// The other side answers.
     Response {
@@ -68,6 +71,9 @@ struct Fields<'a> {
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+    // Whatever else somebody means by it is none of an error.
+    #[serde(borrow, default)]
+    traceparent: Option<&'a RawValue>,
 }
 
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
@@ -107,6 +113,7 @@ impl<'a> Frame<'a> {
             params,
             result,
             error,
+            traceparent,
         } = fields;
         if let Some(bad) = id.filter(|id| !fits(id)) {
             let message = format!("an id is a string or a number, not {}", bad.get());
@@ -115,7 +122,12 @@ impl<'a> Frame<'a> {
         match (method, result, error) {
             (Some(method), None, None) => {
                 match serde_json::from_str::<Cow<'a, str>>(method.get()) {
-                    Ok(method) => Self::Request { id, method, params },
+                    Ok(method) => Self::Request {
+                        id,
+                        method,
+                        params,
+                        traceparent: traceparent.and_then(lenient_traceparent),
+                    },
                     Err(_) => Self::malformed(id, "`method` is not a string"),
                 }
             }
@@ -143,9 +155,15 @@ impl<'a> Frame<'a> {
 }
 
 /// The text of a request. `params` of `None` or `null` are left out: strict readers drop a request
-/// whose parameters are null.
+/// whose parameters are null. A `traceparent` is for peers that asked for
+/// [`SUBPROTOCOL`](crate::method::SUBPROTOCOL).
 #[must_use]
-pub fn request(id: &str, method: &str, params: Option<&RawValue>) -> String {
+pub fn request(
+    id: &str,
+    method: &str,
+    params: Option<&RawValue>,
+    traceparent: Option<&Traceparent>,
+) -> String {
     #[derive(Serialize)]
     struct Request<'a> {
         id: &'a str,
@@ -153,12 +171,15 @@ pub fn request(id: &str, method: &str, params: Option<&RawValue>) -> String {
         method: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         params: Option<&'a RawValue>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        traceparent: Option<&'a str>,
     }
     to_text(&Request {
         id,
         jsonrpc: "2.0",
         method,
         params: params.filter(|params| params.get() != "null"),
+        traceparent: traceparent.map(Traceparent::as_str),
     })
 }
 
@@ -241,6 +262,11 @@ fn lenient_fault(error: &RawValue) -> Fault {
     }
 }
 
+fn lenient_traceparent(text: &RawValue) -> Option<Traceparent> {
+    let text = text.get().strip_prefix('"')?.strip_suffix('"')?;
+    text.parse().ok()
+}
+
 fn small(data: &RawValue) -> Option<Value> {
     let text = Some(data.get()).filter(|text| text.len() <= MAX_DATA)?;
     serde_json::from_str(text).ok()
@@ -306,163 +332,4 @@ fn fits(id: &RawValue) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kind(text: &str) -> String {
-        match Frame::parse(text) {
-            Frame::Request { id, method, params } => format!(
-                "request {} {method} {}",
-                id.map_or("-", RawValue::get),
-                params.map_or("-", RawValue::get)
-            ),
-            Frame::Response { id, outcome } => format!(
-                "response {} {}",
-                id.map_or("-", RawValue::get),
-                outcome.map_or_else(|fault| fault.code.to_string(), |r| r.get().to_owned())
-            ),
-            Frame::Malformed { id, fault } => format!(
-                "malformed {} {}",
-                id.as_deref().map_or("-", RawValue::get),
-                fault.code
-            ),
-        }
-    }
-
-    /// The original sorted by trying one decoder after the other; whatever none of them took was
-    /// dropped without an answer, and its caller waited for ever.
-    #[test]
-    fn every_shape_is_sorted_by_its_fields() {
-        for (text, expected) in [
-            (
-                r#"{"id":"a","jsonrpc":"2.0","method":"ping"}"#,
-                r#"request "a" ping -"#,
-            ),
-            (
-                r#"{"id":7,"method":"m","params":{"x":1}}"#,
-                r#"request 7 m {"x":1}"#,
-            ),
-            (r#"{"method":"m","params":null}"#, "request - m -"),
-            (r#"{"id":null,"method":"m"}"#, "request - m -"),
-            (
-                r#"{"id":"a","result":{"ok":true}}"#,
-                r#"response "a" {"ok":true}"#,
-            ),
-            (r#"{"id":"a","result":null}"#, r#"response "a" null"#),
-            (
-                r#"{"id":"a","result":null,"error":{"code":-1,"message":"x"}}"#,
-                r#"response "a" -1"#,
-            ),
-            (r#"{"id":"a","result":1,"error":null}"#, r#"response "a" 1"#),
-            (
-                r#"{"id":"a","error":{"message":"x"}}"#,
-                r#"response "a" -32000"#,
-            ),
-            (r#"{"id":"a","error":"boom"}"#, r#"response "a" -32000"#),
-            (r#"{"id":"a"}"#, r#"malformed "a" -32600"#),
-            (r#"{"id":"a","method":7}"#, r#"malformed "a" -32600"#),
-            (r#"{"id":{},"method":"m"}"#, "malformed - -32600"),
-            (
-                r#"{"id":"a","method":"m","method":"n"}"#,
-                r#"malformed "a" -32600"#,
-            ),
-            (
-                r#"{"id":"a","method":"m","result":1}"#,
-                r#"malformed "a" -32600"#,
-            ),
-            (r#"["a","m"]"#, "malformed - -32600"),
-            ("[", "malformed - -32700"),
-            ("7", "malformed - -32600"),
-            ("", "malformed - -32700"),
-            ("{", "malformed - -32700"),
-            ("{}", "malformed - -32600"),
-            ("hello", "malformed - -32700"),
-            (
-                r#"{"id":"a","method":"\u0070ing"}"#,
-                r#"request "a" ping -"#,
-            ),
-        ] {
-            assert_eq!(kind(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_goes_out_is_the_contract_to_the_byte() {
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        assert_eq!(
-            request("i", "ping", None),
-            r#"{"id":"i","jsonrpc":"2.0","method":"ping"}"#
-        );
-        assert_eq!(
-            request("i", "configure", Some(&raw(r#"{"a":1}"#))),
-            r#"{"id":"i","jsonrpc":"2.0","method":"configure","params":{"a":1}}"#
-        );
-        assert_eq!(
-            request("i", "m", Some(&raw("null"))),
-            request("i", "m", None)
-        );
-        assert_eq!(
-            response(Some(&raw("7")), Ok(&raw("{}"))),
-            r#"{"id":7,"jsonrpc":"2.0","result":{}}"#
-        );
-        assert_eq!(
-            response(None, Err(&Fault::new(-32700, "no"))),
-            r#"{"error":{"code":-32700,"message":"no"},"id":null,"jsonrpc":"2.0"}"#
-        );
-    }
-
-    /// A frame with a key too many was read a second time into a tree of values, dozens of times the
-    /// size of its text, to find its id. The depth tells: trees have a limit there.
-    #[test]
-    fn the_id_of_a_misfit_is_found_without_making_anything_of_the_rest() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        for (id, expected) in [
-            ("1.50", "malformed 1.50 -32600"),
-            (r#""a","id":"b""#, r#"malformed "b" -32600"#),
-            ("null", "malformed - -32600"),
-            ("true", "malformed - -32600"),
-            ("{}", "malformed - -32600"),
-        ] {
-            let text = format!(r#"{{"x":{deep},"id":1,"id":{id},"y":{deep}}}"#);
-            assert_eq!(kind(&text), expected, "{id}");
-        }
-    }
-
-    /// So was the `data` of an error, whether or not anybody waited for it.
-    #[test]
-    fn the_data_of_an_error_is_kept_up_to_a_size() {
-        let fault = |error: &str| {
-            let text = format!(r#"{{"id":"a","error":{error}}}"#);
-            match Frame::parse(&text) {
-                Frame::Response {
-                    outcome: Err(fault),
-                    ..
-                } => fault,
-                other => panic!("{other:?}"),
-            }
-        };
-        let with = |data: &str| fault(&format!(r#"{{"code":7,"message":"m","data":{data}}}"#));
-        assert_eq!(
-            with(r#"{"a":[1]}"#).data,
-            Some(serde_json::json!({"a": [1]}))
-        );
-        assert_eq!(with("null"), Fault::new(7, "m"));
-        let many = format!("[{}0]", "[],".repeat(MAX_DATA / 3));
-        let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
-        for data in [&many, &deep] {
-            assert_eq!(with(data), Fault::new(7, "m"));
-        }
-        assert_eq!(fault(r#""boom""#).data, Some("boom".into()));
-        assert_eq!(fault(&many).data, None);
-    }
-
-    #[test]
-    fn depth_is_not_recursion() {
-        let deep = format!(
-            r#"{{"id":"a","method":"m","params":{}1{}}}"#,
-            "[".repeat(100_000),
-            "]".repeat(100_000)
-        );
-        assert!(kind(&deep).starts_with(r#"request "a" m"#));
-    }
-}
+mod tests;

@@ -5,7 +5,8 @@
 //!
 //! Reading order: an installation has an id ([`ids`]), a plugin says what it is in a [`Manifest`],
 //! both ends exchange frames ([`frame`]) that carry methods ([`method`]), a refusal is a [`Fault`], the
-//! end of a line has a [`CloseCause`], and what the host makes of all this is a state ([`state`]).
+//! end of a line has a [`CloseCause`], and what the host makes of all this is a state ([`state`]). What a
+//! request was caused by is a [`Traceparent`].
 
 pub mod ids;
 
@@ -20,6 +21,7 @@ pub mod log_record;
 pub mod method;
 pub mod methods;
 pub mod state;
+pub mod traceparent;
 
 pub use close::{CloseCause, CloseKind};
 pub use fault::Fault;
@@ -29,3 +31,4 @@ pub use log_record::{Level, LogRecord, Stream};
 pub use manifest::{Manifest, ManifestCheck, ManifestProblem};
 pub use method::{Asked, Client, Method};
 pub use state::{ActiveState, Mode, ReportedState, RuntimeProvider, UnknownRuntimeProvider};
+pub use traceparent::{NotATraceparent, Traceparent};

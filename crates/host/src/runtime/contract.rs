@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jackfield_grpc::Offer;
 use jackfield_package::Package;
-use jackfield_process::{Exit, Line};
+use jackfield_process::{Exit, Line, Usage};
 use jackfield_wire::{InstallationId, RuntimeProvider};
 use tokio::sync::mpsc;
 
@@ -63,6 +63,12 @@ pub trait Running: fmt::Debug + Send + Sync + 'static {
     /// says otherwise.
     fn processes(&self) -> Vec<u32> {
         Vec::new()
+    }
+
+    /// What its tree takes of the machine, where that is known at once: never blocks for longer than reading `/proc`
+    /// takes. `None`, unless a runtime says otherwise.
+    fn usage(&self) -> Option<Usage> {
+        None
     }
 
     /// Asks it to end, and after its grace makes it. Never blocks; a second call changes nothing.

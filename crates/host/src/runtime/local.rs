@@ -18,7 +18,7 @@ use jackfield_process::{Child, Command, Lease, SpawnError};
 use jackfield_wire::{InstallationId, RuntimeProvider, env, grpc};
 use tokio::sync::mpsc;
 
-use super::{BoxFuture, Deployment, Exit, Launch, Line, Running, Runtime, Way};
+use super::{BoxFuture, Deployment, Exit, Launch, Line, Running, Runtime, Usage, Way};
 use crate::failure::{Failure, Stage};
 
 /// Child processes of the host, below a data folder.
@@ -234,6 +234,10 @@ impl Running for LocalChild {
 
     fn processes(&self) -> Vec<u32> {
         self.0.processes()
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.0.usage()
     }
 
     fn stop(&self) {

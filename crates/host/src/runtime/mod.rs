@@ -8,5 +8,5 @@ mod contract;
 mod local;
 
 pub use contract::{BoxFuture, Deployment, Launch, Running, Runtime, Way};
-pub use jackfield_process::{Exit, ExitStatus, Line, Stream};
+pub use jackfield_process::{Exit, ExitStatus, Line, Stream, Usage};
 pub(crate) use local::{LocalRuntime, installation_folder};

@@ -7,4 +7,5 @@ mod calls;
 mod frames;
 mod lines;
 mod tcp;
+mod traces;
 mod v1;

@@ -249,8 +249,9 @@ fn events(root: &Object<'_>, walk: &mut Walk) -> Vec<String> {
                 format!("`{event}` stands here twice and counts once"),
             );
         } else {
-            let meant = hint::nearest(&event, &STORYDEN_EVENTS).filter(|known| *known != event);
-            if let Some(meant) = meant {
+            if !STORYDEN_EVENTS.contains(&event.as_str())
+                && let Some(meant) = hint::nearest(&event, &STORYDEN_EVENTS)
+            {
                 walk.warn(path(), format!("`{event}`: did you mean `{meant}`?"));
             }
             events.push(event);

@@ -16,9 +16,15 @@ pub(super) fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str
             if bare_candidate == bare_word {
                 return Some((0, candidate));
             }
-            let distance = distance(&bare_word, &bare_candidate);
             // Short words are near to everything: one letter in four may be wrong.
-            (distance <= (bare_candidate.len() / 4).clamp(1, 3)).then_some((distance, candidate))
+            let most = (bare_candidate.len() / 4).clamp(1, 3);
+            // Manifests are read often, and to compare is dear: known words are ASCII, and no edit
+            // makes up for more than one letter.
+            if bare_word.chars().count().abs_diff(bare_candidate.len()) > most {
+                return None;
+            }
+            let distance = distance(&bare_word, &bare_candidate);
+            (distance <= most).then_some((distance, candidate))
         })
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
