@@ -2,8 +2,20 @@
 //! endpoint of the application.
 
 mod access;
+mod config;
+
+mod sign;
+mod targets;
+
+mod answer;
 mod application;
+
 mod methods;
 
-pub(crate) use application::{Application, TargetError};
+#[cfg(test)]
+mod tests;
+
+pub(crate) use access::handle;
+pub(crate) use application::Application;
 pub(crate) use methods::methods;
+pub(crate) use targets::TargetError;

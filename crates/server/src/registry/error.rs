@@ -8,6 +8,7 @@ use jackfield::wire::manifest::InvalidManifest;
 use jackfield::{Failure, InstallationId, LoadError};
 
 use super::fetch::FetchError;
+use super::load::Unloadable;
 use crate::packages::PackagesError;
 use crate::store::StoreError;
 
@@ -33,7 +34,7 @@ pub(crate) enum InstallError {
     Checksum { pinned: String, found: String },
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    #[error("the upload broke off")]
+    #[error("what is received cannot be written or read here")]
     Upload(#[source] io::Error),
     #[error("the host does not take it")]
     Load(#[from] LoadError),
@@ -58,9 +59,15 @@ pub(crate) enum StateError {
     /// It is still trying.
     #[error("the plugin is not active after {0:?}; it goes on trying")]
     Timeout(Duration),
+    /// It connected, and did not answer a ping. Only on trial.
+    #[error("the plugin connected and did not answer a ping: {0}")]
+    NoPing(#[source] jackfield::CallError),
     /// Somebody else stopped, upgraded or removed it meanwhile.
     #[error("somebody else changed the plugin's state meanwhile")]
     Overtaken,
+    /// It stays wanted: the next server starts it.
+    #[error("the server is shutting down")]
+    ShuttingDown,
     #[error("the host does not take it")]
     Load(#[from] LoadError),
     #[error("its package cannot be opened")]
@@ -182,4 +189,37 @@ pub(crate) enum CallError {
     Call(#[from] jackfield::CallError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl CallError {
+    /// Whether the plugin was not there, or went away.
+    pub(crate) fn is_gone(&self) -> bool {
+        use jackfield::{CallError as HostError, rpc};
+        matches!(
+            self,
+            Self::Call(HostError::NotActive(_) | HostError::Call(rpc::CallError::Closed(_)),)
+        )
+    }
+}
+
+impl From<Unloadable> for StateError {
+    fn from(error: Unloadable) -> Self {
+        match error {
+            Unloadable::Load(error) => error.into(),
+            Unloadable::Package(error) => error.into(),
+            Unloadable::Packages(error) => error.into(),
+            Unloadable::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Unloadable> for InstallError {
+    fn from(error: Unloadable) -> Self {
+        match error {
+            Unloadable::Load(error) => error.into(),
+            Unloadable::Package(error) => error.into(),
+            Unloadable::Packages(error) => error.into(),
+            Unloadable::Store(error) => error.into(),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use jackfield::{Session, Status};
 
-use crate::store::Record;
+use crate::store::{Record, Version};
 
 /// One installation.
 #[derive(Debug, Clone)]
@@ -12,5 +12,7 @@ pub(crate) struct Installed {
     pub(crate) status: Option<Status>,
     /// Why it cannot be loaded: its package is missing, for one.
     pub(crate) problem: Option<String>,
+    /// The version that counts. `None` for an external plugin.
+    pub(crate) package: Option<Version>,
     pub(crate) session: Option<Session>,
 }

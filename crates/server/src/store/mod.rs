@@ -1,7 +1,9 @@
 //! Everything that outlives the process, in SQLite or PostgreSQL: the same SQL for both.
 
+mod hold;
 mod open;
 mod record;
+mod row;
 
 mod audit;
 mod configuration;
@@ -12,11 +14,16 @@ mod parked;
 mod targets;
 mod tokens;
 mod versions;
+mod waiting;
 
 pub(crate) use audit::{Entry, EntryQuery};
 pub(crate) use events::{Publication, StoredEvent};
+pub(crate) use hold::Hold;
 pub(crate) use open::{OpenError, Store, StoreError};
 pub(crate) use parked::Parked;
 pub(crate) use record::{NewRecord, Origin, Record, Records, Unreadable, Version};
 pub(crate) use targets::Target;
 pub(crate) use tokens::{ApiToken, Permission};
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,8 @@ pub(crate) struct Version {
     pub(crate) source: String,
     pub(crate) added_at: SystemTime,
     pub(crate) added_by: String,
+    /// Its place among those that counted. `None`: it never did; 0: it was rolled back from.
+    pub(crate) place: Option<i64>,
 }
 
 /// All installations, and the rows that cannot be read: one bad row must not hide the others.

@@ -1,8 +1,8 @@
-//! Downloads from addresses that somebody typed: only what is public is asked.
+//! Why a download failed.
 
 use std::time::Duration;
 
-/// Why a package was not downloaded.
+/// Why a package was not downloaded. Addresses are told without user and query.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
     /// The URL itself will not do: scheme, user, no host, a private or special address.
@@ -16,6 +16,12 @@ pub(crate) enum FetchError {
     /// The name leads to an address that is not public.
     #[error("{host} leads to {address}, which is no public address")]
     Private { host: String, address: String },
+    /// The name leads nowhere.
+    #[error("the address of {host} cannot be found")]
+    Unknown {
+        host: String,
+        source: std::io::Error,
+    },
     /// It answered, and not with a package.
     #[error("{url} answered {status}")]
     Status { url: String, status: u16 },
@@ -23,7 +29,7 @@ pub(crate) enum FetchError {
     #[error("{url} has more than {limit} bytes")]
     TooLarge { url: String, limit: u64 },
     /// It took longer than that, all in all.
-    #[error("{url} took longer than {0:?}", limit)]
+    #[error("{url} took longer than {limit:?}")]
     Timeout { url: String, limit: Duration },
     /// It cannot be reached, or broke off.
     #[error("cannot download {url}")]
