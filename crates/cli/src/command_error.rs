@@ -3,16 +3,19 @@
 use std::error::Error;
 use std::io;
 
-use jackfield::{BuildError, Failure, Mode};
+use jackfield::{BuildError, Mode};
 use jackfield_package::{OpenError, PackError, Reason, Rejected};
 use jackfield_plugin::RunError;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::actions::ActionError;
+use crate::client::UploadError;
 use crate::commands::check::CheckFailed;
 use crate::commands::demo::DemoError;
 use crate::commands::new::NewError;
 use crate::commands::pack::PackCommandError;
+#[cfg(feature = "server")]
+use crate::commands::serve::ServeError;
 use crate::config::ConfigError;
 use crate::exit::Exit;
 use crate::live::{LiveError, NotConsumed};
@@ -28,34 +31,43 @@ pub(crate) struct CommandError {
     /// What to do about it.
     hints: Vec<String>,
     /// What went wrong with the plugin, in full.
-    failure: Option<Failure>,
+    failure: Option<Value>,
+    /// What the server said, in full.
+    problem: Option<Map<String, Value>>,
     /// It was told already, in full.
     told: bool,
 }
 
 impl CommandError {
-    fn new(exit: Exit, error: impl Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(exit: Exit, error: impl Error + Send + Sync + 'static) -> Self {
         Self {
             exit,
             error: Box::new(error),
             hints: Vec::new(),
             failure: None,
+            problem: None,
             told: false,
         }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    fn failure(mut self, failure: Option<Failure>) -> Self {
-        self.hints.extend(
-            failure
-                .iter()
-                .filter_map(|failure| failure.details.hint.clone()),
-        );
+    /// What went wrong with the plugin, as JSON: message and details.
+    pub(crate) fn failure(mut self, failure: Option<Value>) -> Self {
+        let details = failure.as_ref().map(|failure| &failure["details"]);
+        let hint = details.and_then(|details| details["hint"].as_str());
+        let hint = hint.map(plain).filter(|hint| !self.hints.contains(hint));
+        self.hints.extend(hint);
         self.failure = failure;
+        self
+    }
+
+    /// What the server said.
+    pub(crate) fn problem(mut self, problem: Map<String, Value>) -> Self {
+        self.problem = Some(problem);
         self
     }
 
@@ -78,7 +90,10 @@ impl CommandError {
             "exit_code": self.exit.code(),
         });
         if let Some(failure) = &self.failure {
-            object["failure"] = json!(failure);
+            object["failure"] = failure.clone();
+        }
+        if let Some(problem) = &self.problem {
+            object["problem"] = json!(problem);
         }
         if out.is_json() {
             return out.tell(&object, "");
@@ -97,13 +112,12 @@ impl CommandError {
             ));
         }
         if let Some(failure) = &self.failure {
-            if !self.error.to_string().contains(&failure.message) {
-                out.say(format_args!(
-                    "  what went wrong: {}",
-                    plain(&failure.message)
-                ));
+            let message = failure["message"].as_str().unwrap_or_default();
+            if !self.error.to_string().contains(message) {
+                out.say(format_args!("  what went wrong: {}", plain(message)));
             }
-            for line in &failure.details.last_lines {
+            let lines = failure["details"]["last_lines"].as_array();
+            for line in lines.into_iter().flatten().filter_map(Value::as_str) {
                 out.say(format_args!(
                     "  {} {}",
                     out.style(Style::Dim, "|"),
@@ -220,6 +234,16 @@ fn rejected_hint(rejected: &Rejected) -> Option<&'static str> {
     })
 }
 
+impl From<UploadError> for CommandError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Source(error) => error.into(),
+            UploadError::Checksum { .. } => Self::new(Exit::Refused, error)
+                .hint("it is not the file that was meant, or not whole"),
+        }
+    }
+}
+
 impl From<ManifestError> for CommandError {
     fn from(error: ManifestError) -> Self {
         let hint = match &error {
@@ -265,12 +289,13 @@ impl From<LiveError> for CommandError {
     fn from(error: LiveError) -> Self {
         match &error {
             LiveError::Failed { failure, .. } => {
-                let failure = Some(failure.clone());
+                let failure = Some(json!(failure));
                 Self::new(Exit::Plugin, error).failure(failure)
             }
             LiveError::NotActive { failure, mode, .. } => {
                 let (failure, mode) = (failure.clone(), *mode);
-                let new = Self::new(Exit::Plugin, error).failure(failure.clone());
+                let new = Self::new(Exit::Plugin, error)
+                    .failure(failure.as_ref().map(|failure| json!(failure)));
                 match (mode, failure) {
                     (_, Some(_)) => new,
                     (Mode::External, None) => new.hint(
@@ -352,6 +377,30 @@ impl From<DemoError> for CommandError {
             _ => Exit::Plugin,
         };
         let new = Self::new(exit, error);
+        hint.into_iter().fold(new, Self::hint)
+    }
+}
+
+#[cfg(feature = "server")]
+impl From<ServeError> for CommandError {
+    fn from(error: ServeError) -> Self {
+        use jackfield_server::{LoggingError, StartError};
+        let hint = match error {
+            ServeError::Setup(error) => return error.into(),
+            ServeError::Provider(_) => {
+                return Self::new(Exit::Usage, error).hint("local, sprites and none are known");
+            }
+            ServeError::Log(LoggingError::Filter { .. }) => Some("correct RUST_LOG"),
+            ServeError::Log(_) => Some("correct --otlp"),
+            ServeError::Start(StartError::Listen { .. }) => {
+                Some("choose another address with --listen; port 0 takes a free one")
+            }
+            ServeError::Start(_) => None,
+            ServeError::TokenFile { .. } => {
+                Some("start once more with --new-admin-token and a file that can be written")
+            }
+        };
+        let new = Self::new(Exit::Refused, error);
         hint.into_iter().fold(new, Self::hint)
     }
 }

@@ -1,14 +1,16 @@
-//! The command `jackfield`: write plugins, check and pack them, run them.
+//! The command `jackfield`: write plugins, check and pack them, run them, here and on a server.
 //!
 //! Reading order: [`args`] says what can be typed, each file in [`commands`] does one command,
-//! [`live`] follows a plugin that runs, [`command_error`] and [`exit`] say how it all can end.
+//! [`live`] follows a plugin that runs here, [`client`] asks a server, [`command_error`] and [`exit`] say how it all can end.
 
 mod args;
 mod exit;
 
 mod command_error;
+mod logging;
 mod out;
 mod progress;
+mod secret_file;
 mod signals;
 
 mod actions;
@@ -18,6 +20,7 @@ mod setup;
 mod source;
 mod templates;
 
+mod client;
 mod live;
 
 mod commands;
@@ -25,29 +28,34 @@ mod commands;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
-
-use crate::args::{Cli, Command};
+use crate::args::Command;
 use crate::command_error::CommandError;
 use crate::out::Out;
 use crate::setup::Temporary;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = args::parse();
     let out = Out::new(cli.global.json);
     if let Command::DemoPlugin = cli.command {
         // What it is, is a program of its own: with its own runtime, without the host's log.
         return end(commands::demo_plugin::run().map_err(Into::into), &out);
     }
-    log_to_stderr(cli.global.verbose);
+    if !cli.command.logs_by_itself() {
+        logging::start(cli.global.verbose);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(workers(&cli.command))
         .enable_all()
         .build();
     let ended = match runtime {
         Ok(runtime) => {
             let temporary = Temporary::default();
-            let ended = runtime.block_on(commands::dispatch(cli.command, &temporary, &out));
+            let ended = runtime.block_on(commands::dispatch(
+                cli.command,
+                cli.global.verbose,
+                &temporary,
+                &out,
+            ));
             // What still runs is work on files, such as unpacking a package: nobody waits long.
             runtime.shutdown_timeout(Duration::from_secs(2));
             drop(temporary);
@@ -58,6 +66,15 @@ fn main() -> ExitCode {
     end(ended, &out)
 }
 
+/// A server takes what the machine has; everything else waits most of the time.
+fn workers(command: &Command) -> usize {
+    match command {
+        #[cfg(feature = "server")]
+        Command::Serve(_) => std::thread::available_parallelism().map_or(2, |n| n.get().max(2)),
+        _ => 2,
+    }
+}
+
 fn end(ended: Result<(), CommandError>, out: &Out) -> ExitCode {
     match ended {
         Ok(()) => exit::Exit::Ok.into(),
@@ -66,16 +83,4 @@ fn end(ended: Result<(), CommandError>, out: &Out) -> ExitCode {
             error.exit().into()
         }
     }
-}
-
-/// The host's own log, for those who ask for it: `RUST_LOG` counts more than `-v`.
-fn log_to_stderr(verbose: u8) {
-    use tracing_subscriber::EnvFilter;
-    let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(out::colour(&std::io::stderr()))
-        .init();
 }

@@ -139,7 +139,11 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// A count with its noun: `1 file`, `2 files`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
+    let s = match (number, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
     format!("{number} {noun}{s}")
 }
 
@@ -173,6 +177,7 @@ mod tests {
         assert_eq!(size(3 << 30), "3.0 GiB");
         assert_eq!(count(1, "file"), "1 file");
         assert_eq!(count(0, "file"), "0 files");
+        assert_eq!(count(2, "process"), "2 processes");
     }
 
     #[test]

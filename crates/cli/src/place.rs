@@ -3,6 +3,9 @@
 #[cfg(feature = "sprites")]
 mod sprites;
 
+#[cfg(all(feature = "sprites", feature = "server"))]
+pub(crate) use sprites::Sprites;
+
 use jackfield::{InstallationId, RuntimeProvider};
 
 use crate::setup::SetupError;

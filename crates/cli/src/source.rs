@@ -70,9 +70,7 @@ pub(crate) async fn open(path: &Path, out: &Out) -> Result<Source, SourceError> 
 }
 
 fn open_now(path: &Path) -> Result<Source, SourceError> {
-    if !path.exists() {
-        return Err(SourceError::Missing(path.to_owned()));
-    }
+    refuse_no_package(path)?;
     if path.is_dir() {
         let packed = pack(path, &pack_options(path))?;
         return Ok(Source {
@@ -80,13 +78,21 @@ fn open_now(path: &Path) -> Result<Source, SourceError> {
             warnings: packed.warnings.iter().map(ToString::to_string).collect(),
         });
     }
-    let name = path.file_name().and_then(|name| name.to_str());
-    if name.and_then(Format::of_file_name).is_some() {
-        return Err(SourceError::IsManifest(path.to_owned()));
-    }
     let package = Package::open(path, &Limits::default())?;
     let warnings = package.warnings().iter().map(ToString::to_string).collect();
     Ok(Source { package, warnings })
+}
+
+/// What is not there, or is a manifest, is no package.
+pub(crate) fn refuse_no_package(path: &Path) -> Result<(), SourceError> {
+    if !path.exists() {
+        return Err(SourceError::Missing(path.to_owned()));
+    }
+    let name = path.file_name().and_then(|name| name.to_str());
+    if !path.is_dir() && name.and_then(Format::of_file_name).is_some() {
+        return Err(SourceError::IsManifest(path.to_owned()));
+    }
+    Ok(())
 }
 
 /// How a folder is packed: without the package that `jackfield pack .` put into it earlier.

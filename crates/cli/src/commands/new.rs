@@ -80,6 +80,9 @@ pub(crate) fn run(args: &Args, out: &Out) -> Result<(), NewError> {
         "  jackfield run {folder} --call greet '{{\"name\": \"you\"}}'"
     ));
     out.say(format_args!("  jackfield pack {folder}"));
+    out.say(format_args!(
+        "  jackfield install {folder} --activate   # on a server: jackfield serve"
+    ));
     Ok(())
 }
 

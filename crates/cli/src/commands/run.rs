@@ -112,7 +112,8 @@ pub(crate) fn warn(out: &Out, warning: &str) {
     );
 }
 
-fn variable(text: &str) -> Result<(String, String), &'static str> {
+/// `KEY=VALUE`.
+pub(crate) fn variable(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("KEY=VALUE is expected"),

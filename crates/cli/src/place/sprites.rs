@@ -19,7 +19,7 @@ pub(crate) struct Sprites {
 }
 
 impl Sprites {
-    pub(super) fn new(
+    pub(crate) fn new(
         public_url: Option<&str>,
         service: Option<String>,
         keep: Option<&Path>,
@@ -43,6 +43,18 @@ impl Sprites {
     pub(crate) fn set_up(&self, host: HostBuilder) -> HostBuilder {
         host.runtime(Arc::clone(&self.runtime) as _)
             .public_url(&self.public_address)
+    }
+
+    /// Itself, for a server.
+    #[cfg(feature = "server")]
+    pub(crate) fn runtime(&self) -> Arc<dyn jackfield::runtime::Runtime> {
+        Arc::clone(&self.runtime) as _
+    }
+
+    /// Where plugins in it dial back.
+    #[cfg(feature = "server")]
+    pub(crate) fn public_address(&self) -> &str {
+        &self.public_address
     }
 
     pub(super) async fn leave(&self, id: InstallationId) -> Result<(), SetupError> {
