@@ -22,6 +22,7 @@ pub struct Dial {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
+    early: Vec<u8>,
 }
 
 /// What the door answered.
@@ -49,7 +50,12 @@ impl Dial {
     /// When the host does not listen.
     #[must_use]
     pub fn new(host: &Host, query: &str) -> Self {
-        let address = host.local_addr().expect("the host listens");
+        Self::at(host.local_addr().expect("the host listens"), query)
+    }
+
+    /// To a door that somebody else's server has, with this query.
+    #[must_use]
+    pub fn at(address: SocketAddr, query: &str) -> Self {
         let authority = address.to_string();
         let headers = [
             ("Host", authority.as_str()),
@@ -63,6 +69,7 @@ impl Dial {
             method: "GET".to_owned(),
             target: format!("/rpc?{query}"),
             headers: headers.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            early: Vec::new(),
         }
     }
 
@@ -111,6 +118,13 @@ impl Dial {
         self
     }
 
+    /// Bytes that follow the request in the same write.
+    #[must_use]
+    pub fn early(mut self, bytes: Vec<u8>) -> Self {
+        self.early = bytes;
+        self
+    }
+
     /// Where the request goes.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -142,7 +156,9 @@ impl Dial {
             head += &format!("{name}: {value}\r\n");
         }
         head += "\r\n";
-        stream.write_all(head.as_bytes()).await.expect("it reads");
+        let mut request = head.into_bytes();
+        request.extend_from_slice(&self.early);
+        stream.write_all(&request).await.expect("it reads");
         // Byte by byte: what follows belongs to the WebSocket.
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

@@ -12,6 +12,8 @@ mod readme {}
 
 pub mod grpc;
 pub mod peers;
+pub mod postgres;
+pub mod s3;
 pub mod sprites;
 pub mod tonic_kv;
 
