@@ -214,7 +214,6 @@ impl Task {
         }
     }
 
-    /// Told once more when it had to be forked again.
     fn forked(&mut self, pid: i32) {
         let pid = pid.unsigned_abs();
         let process = Process::of(pid);

@@ -26,7 +26,7 @@ pub(crate) enum Message {
 /// What the init tells the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// What becomes the program has been forked, with this pid. The last one counts.
+    /// What becomes the program has been forked, with this pid.
     Forked(i32),
     /// It could not be, or the init could not set itself up. The errno. The init ends.
     Failed(i32),

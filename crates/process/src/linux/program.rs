@@ -33,9 +33,6 @@ pub(crate) enum Stage {
 const BUSY_TRIES: u32 = 100;
 const BUSY_WAIT: u32 = 5;
 
-/// How much of it a child in the init's memory gets, in 16 bytes: 32 KiB.
-const STACK: usize = 2048;
-
 impl Failure {
     const SIZE: usize = 8;
 
@@ -65,30 +62,11 @@ impl Failure {
     }
 }
 
-/// What a child in the init's memory is given, and says there.
-struct Attempt<'a> {
-    plan: &'a Plan,
-    init: i32,
-    /// Nothing has been reported: it is to be tried again, more patiently.
-    busy: bool,
-}
-
 /// Forks what becomes the program. Its pid, or a negated errno. Runs in the init.
 pub(super) fn start(plan: &Plan, cgroup: Option<RawFd>) -> c_long {
     let init = sys::getpid();
-    let mut attempt = Attempt {
-        plan,
-        init,
-        busy: false,
-    };
-    let mut stack = [const { std::mem::MaybeUninit::uninit() }; STACK];
-    // SAFETY: the init has one thread, and the child keeps to the rules of this module.
-    let pid = unsafe { sys::vfork_into(cgroup, &mut stack, run_at_once, &raw mut attempt) };
-    // One that was busy is reaped as all are.
-    if pid > 0 && !attempt.busy {
-        return pid;
-    }
-    // SAFETY: the child keeps to the rules of this module.
+    // Not by a vfork: the program may stop the init, its parent, which has to put away its own end of the failure pipe
+    // by then. SAFETY: the child keeps to the rules of this module.
     match unsafe { fork_into(cgroup) } {
         0 => run(plan, init),
         pid => pid,
@@ -109,33 +87,14 @@ unsafe fn fork_into(cgroup: Option<RawFd>) -> c_long {
     }
 }
 
-/// Becomes the program, in the init's memory: the init can do nothing until then, so that nothing here may wait.
-///
-/// # Safety
-///
-/// `attempt` is the init's, which looks at it no sooner than this has ended.
-unsafe extern "C" fn run_at_once(attempt: *mut Attempt<'_>) -> ! {
-    // SAFETY: by the contract of this function.
-    let attempt = unsafe { &mut *attempt };
-    let failure = become_it(attempt.plan, attempt.init, 1);
-    attempt.busy = failure.errno == libc::ETXTBSY;
-    if !attempt.busy {
-        report(attempt.plan, failure);
-    }
-    sys::exit(127)
-}
-
 /// Becomes the program. Runs in a child that the init has just forked.
 fn run(plan: &Plan, init: i32) -> ! {
-    report(plan, become_it(plan, init, BUSY_TRIES));
+    let failure = become_it(plan, init);
+    sys::write(plan.fds.failure.as_raw_fd(), &failure.bytes());
     sys::exit(127)
 }
 
-fn report(plan: &Plan, failure: Failure) {
-    sys::write(plan.fds.failure.as_raw_fd(), &failure.bytes());
-}
-
-fn become_it(plan: &Plan, init: i32, most_tries: u32) -> Failure {
+fn become_it(plan: &Plan, init: i32) -> Failure {
     let fail = |stage, result: c_long| Failure {
         stage,
         errno: result.wrapping_neg() as i32,
@@ -155,7 +114,7 @@ fn become_it(plan: &Plan, init: i32, most_tries: u32) -> Failure {
     if sys::getppid() != init {
         sys::exit(127);
     }
-    // Not by the init, which comes to nothing before the program runs.
+    // Not by the init, which may come to it only after the program has begun.
     init::tell(plan.fds.control.as_raw_fd(), Report::Forked(sys::getpid()));
     if let Some(result) = set.into_iter().find(|result| *result < 0) {
         return fail(Stage::Set, result);
@@ -171,7 +130,7 @@ fn become_it(plan: &Plan, init: i32, most_tries: u32) -> Failure {
         // SAFETY: the plan keeps both arrays as `execve` wants them.
         let result = unsafe { sys::execve(&plan.program, plan.argv(), plan.envp()) };
         tries = tries.wrapping_add(1);
-        if result != -c_long::from(libc::ETXTBSY) || tries >= most_tries {
+        if result != -c_long::from(libc::ETXTBSY) || tries >= BUSY_TRIES {
             return fail(Stage::Exec, result);
         }
         sys::poll([], Some(BUSY_WAIT));

@@ -9,7 +9,6 @@
 )]
 
 use std::ffi::{c_char, c_int, c_long, c_void};
-use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::ptr;
 
@@ -103,75 +102,22 @@ pub(super) unsafe fn fork() -> c_long {
 ///
 /// As [`fork`].
 pub(super) unsafe fn fork_into(cgroup: RawFd) -> c_long {
-    let args = clone_args(0, Some(cgroup), &mut []);
-    call!(libc::SYS_clone3, args.as_ptr(), size_of_val(&args))
-}
-
-/// Runs `child` in a process that shares this one's memory, on a stack of its own, into a control group; comes back when
-/// it has called `execve` or has ended. Nothing is copied, which is most of what a fork takes.
-///
-/// # Safety
-///
-/// As [`fork`], for a process of one thread. `child` must never return, and `stack` be all it needs.
-#[cfg(target_arch = "x86_64")]
-pub(super) unsafe fn vfork_into<T>(
-    cgroup: Option<RawFd>,
-    stack: &mut [MaybeUninit<u128>],
-    child: unsafe extern "C" fn(*mut T) -> !,
-    argument: *mut T,
-) -> c_long {
-    let args = clone_args((libc::CLONE_VM | libc::CLONE_VFORK) as u64, cgroup, stack);
-    let mut result = libc::SYS_clone3;
-    // SAFETY: the child goes on at its stack's end, which is aligned as the type is, and uses none of this frame but
-    // by `argument`; this process stands still until then. The kernel keeps all registers but these three.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r12",
-            "call r13",
-            "ud2",
-            "2:",
-            inlateout("rax") result,
-            in("rdi") args.as_ptr(),
-            in("rsi") size_of_val(&args),
-            in("r12") argument,
-            in("r13") child,
-            lateout("rcx") _,
-            lateout("r11") _,
-        );
-    }
-    result
-}
-
-/// A fork does as well.
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) unsafe fn vfork_into<T>(
-    _: Option<RawFd>,
-    _: &mut [MaybeUninit<u128>],
-    _: unsafe extern "C" fn(*mut T) -> !,
-    _: *mut T,
-) -> c_long {
-    -c_long::from(libc::ENOSYS)
-}
-
-/// A `struct clone_args` of version 2: the flags first, then the signal for the end as the fifth, stack and its size,
-/// the group last.
-fn clone_args(flags: u64, cgroup: Option<RawFd>, stack: &mut [MaybeUninit<u128>]) -> [u64; 11] {
+    // A `struct clone_args` of version 2: the flags first, then the signal for the end as the fifth, the group last.
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-    let (into, cgroup) = match cgroup {
-        Some(cgroup) => (CLONE_INTO_CGROUP, cgroup as u64),
-        None => (0, 0),
-    };
-    let (start, size) = match size_of_val(stack) {
-        0 => (0, 0),
-        size => (stack.as_mut_ptr() as u64, size as u64),
-    };
-    let signal = libc::SIGCHLD as u64;
-    let flags = flags | into;
-    [flags, 0, 0, 0, signal, start, size, 0, 0, 0, cgroup]
+    let args: [u64; 11] = [
+        CLONE_INTO_CGROUP,
+        0,
+        0,
+        0,
+        libc::SIGCHLD as u64,
+        0,
+        0,
+        0,
+        0,
+        0,
+        cgroup as u64,
+    ];
+    call!(libc::SYS_clone3, args.as_ptr(), size_of_val(&args))
 }
 
 pub(super) fn exit(code: c_int) -> ! {
@@ -381,33 +327,4 @@ pub(super) unsafe fn execve(
 /// What the kernel returns where the value always fits.
 fn narrow(result: c_long) -> i32 {
     result as i32
-}
-
-#[cfg(all(test, target_arch = "x86_64"))]
-mod tests {
-    use rustix::process::{Pid, WaitOptions, waitpid};
-
-    use super::*;
-
-    unsafe extern "C" fn child(told: *mut i32) -> ! {
-        // SAFETY: the test's, which stands still.
-        unsafe { *told = getpid() };
-        exit(3)
-    }
-
-    #[test]
-    fn a_child_in_this_memory_has_ended_when_this_goes_on() {
-        let mut told = 0;
-        let mut stack = [const { MaybeUninit::uninit() }; 1024];
-        // SAFETY: the child calls nothing but what is in this module.
-        let pid = unsafe { vfork_into(None, &mut stack, child, &raw mut told) };
-        assert_eq!(c_long::from(told), pid);
-        let pid = Pid::from_raw(told).unwrap();
-        let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
-        assert_eq!(status.exit_status(), Some(3));
-        told = 0;
-        // SAFETY: the same.
-        let refused = unsafe { vfork_into(Some(-1), &mut stack, child, &raw mut told) };
-        assert!(refused < 0 && told == 0, "no such group: {refused}");
-    }
 }
