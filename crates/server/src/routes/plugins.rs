@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode};
-use jackfield::{ActiveState, RuntimeProvider};
+use jackfield::{ActiveState, InstallationId, RuntimeProvider};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
@@ -208,12 +208,7 @@ async fn start(
     Id(id): Id,
 ) -> Result<Response, Problem> {
     let work = Work::new(&app, &trace, id, JobKind::Start);
-    let (registry, by) = (app.registry().clone(), caller.name);
-    work.begin(move |progress| async move {
-        let wanted = ActiveState::Active;
-        Ok(registry.set_active_state(id, wanted, &by, progress).await?)
-    })
-    .await
+    begin(work, &app, caller, id, ActiveState::Active).await
 }
 
 /// Deactivates a supervised plugin. The job ends when nothing of it runs any more.
@@ -227,9 +222,18 @@ async fn stop(
     Id(id): Id,
 ) -> Result<Response, Problem> {
     let work = Work::new(&app, &trace, id, JobKind::Stop);
+    begin(work, &app, caller, id, ActiveState::Inactive).await
+}
+
+async fn begin(
+    work: Work,
+    app: &App,
+    caller: Caller,
+    id: InstallationId,
+    wanted: ActiveState,
+) -> Result<Response, Problem> {
     let (registry, by) = (app.registry().clone(), caller.name);
     work.begin(move |progress| async move {
-        let wanted = ActiveState::Inactive;
         Ok(registry.set_active_state(id, wanted, &by, progress).await?)
     })
     .await

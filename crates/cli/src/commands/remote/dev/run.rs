@@ -9,16 +9,15 @@ use std::time::Duration;
 use jackfield::Manifest;
 use jackfield::runtime::{Exit, Stream};
 use jackfield_process::SpawnError;
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
+use super::installation::{prepare, reread};
 use super::program::{Doing, Program, Recipe};
 use super::relay::Relay;
 use super::watch::Watch;
 use super::wire::line;
-use crate::client::show::{objects, text};
-use crate::client::{Client, ClientError, Remote};
+use crate::client::Remote;
 use crate::command_error::CommandError;
 use crate::commands::run::warn;
 use crate::live::LiveError;
@@ -271,99 +270,6 @@ async fn wait(until: Option<Instant>) {
     }
 }
 
-/// The external installation of the plugin, with its manifest as it is now and a token of ours.
-async fn prepare(
-    client: &Client,
-    manifest: &Manifest,
-    out: &Out,
-) -> Result<(String, String), CommandError> {
-    let plugins = client.get(&["plugins"]).await?;
-    let external = |plugin: &&Value| {
-        text(&plugin["connection"], "mode") == "external"
-            && text(&plugin["manifest"], "id") == manifest.id
-    };
-    let found: Vec<_> = objects(&plugins, "plugins")
-        .iter()
-        .filter(external)
-        .collect();
-    let ids = || found.iter().map(|plugin| text(plugin, "id").to_owned());
-    let made = match found.as_slice() {
-        [] => {
-            let body = json!({ "mode": "external", "manifest": manifest });
-            client.put(Method::POST, &["plugins"], &body).await?
-        }
-        [one] => {
-            let id = text(one, "id");
-            let path = ["plugins", id, "manifest"];
-            client.put(Method::PATCH, &path, &json!(manifest)).await?;
-            let request = client.ask(Method::POST, &["plugins", id, "token"]);
-            let token = client.send(request).await?.body["token"].clone();
-            json!({ "id": id, "connection": { "token": token } })
-        }
-        _ => return Err(DevError::Several(manifest.id.clone(), ids().collect()).into()),
-    };
-    let id = text(&made, "id").to_owned();
-    let token = text(&made["connection"], "token").to_owned();
-    let object = json!({ "type": "installed", "id": id, "new": found.is_empty() });
-    let how = if found.is_empty() {
-        "is installed"
-    } else {
-        "is known there, and has another token"
-    };
-    let base = client.base().as_str().trim_end_matches('/');
-    line(
-        out,
-        &object,
-        "server",
-        format_args!("{} {how} ({id} at {base})", plain(&manifest.name)),
-    );
-    Ok((id, token))
-}
-
-/// The manifest as it is now, where it holds and is another one; the server knows it then.
-async fn reread(
-    client: &Client,
-    id: &str,
-    path: &std::path::Path,
-    before: &Manifest,
-    out: &Out,
-) -> Option<Manifest> {
-    let now = match source::manifest(path, out).await {
-        Ok((now, _)) => now,
-        Err(error) => {
-            warn(out, &format!("the manifest stays as it was: {error}"));
-            return None;
-        }
-    };
-    let body = json!(now);
-    if body == json!(before) {
-        return None;
-    }
-    let told: Result<_, ClientError> = client
-        .put(Method::PATCH, &["plugins", id, "manifest"], &body)
-        .await;
-    match told {
-        Ok(_) => {
-            say(
-                out,
-                "manifest",
-                "the server knows the manifest as it is now",
-            );
-            Some(now)
-        }
-        Err(error) => {
-            warn(
-                out,
-                &format!(
-                    "the server does not take the manifest: {}",
-                    plain(&error.to_string())
-                ),
-            );
-            None
-        }
-    }
-}
-
 fn folder(typed: &std::path::Path) -> Result<PathBuf, DevError> {
     let folder = match typed.is_dir() {
         true => typed,
@@ -417,7 +323,7 @@ fn ended(exit: &Exit, crashes: &mut u32, out: &Out) -> Duration {
     delay
 }
 
-fn say(out: &Out, kind: &str, text: &str) {
+pub(super) fn say(out: &Out, kind: &str, text: &str) {
     let object = json!({ "type": kind, "text": text });
     line(out, &object, kind, text);
 }
