@@ -40,15 +40,17 @@ mod tests {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
 
-    /// Right after `spawn` the environment that the kernel shows may still be empty: the memory of
-    /// the new program is not laid out yet. On a busy machine this test looked too early and found
-    /// nothing, so now it looks after the program's first line.
+    /// While a program is being executed the environment that the kernel shows may be empty: its
+    /// memory is not laid out yet. On a busy machine this test looked right after `spawn` and found
+    /// nothing; then it looked after the first line of a shell that became a `sleep` next, which is
+    /// one more execution. So the program says its line and stays what it is, until its input ends.
     #[test]
     fn a_process_is_found_by_its_pid_and_by_its_folder() {
         let folder = tempfile::tempdir().unwrap();
         let mut child = Command::new("sh")
-            .args(["-c", "echo runs; exec sleep 60"])
+            .args(["-c", "echo runs; read -r ignored"])
             .env("STATE", folder.path().join("state"))
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
