@@ -8,7 +8,6 @@ use std::path::Path;
 
 use common::{exit, line, mark, parent, sh, with_mark};
 use jackfield_process::{Child, Command, ExitStatus, Lease};
-use rustix::process::Signal;
 
 fn lease(folder: &Path, mark: &str) -> Lease {
     Lease {
@@ -72,7 +71,7 @@ async fn without_a_lease_the_session_is_swept() {
 async fn an_init_that_does_not_answer_is_given_up() {
     let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
     let child = ready(common::python(&mark, FAMILY).lease(lease(folder.path(), &mark))).await;
-    common::signal(parent(child.pid()), Signal::STOP);
+    common::freeze(parent(child.pid()));
     child.kill();
     let end = exit(&child).await;
     assert_eq!((end.status, end.asked), (ExitStatus::Lost, true));

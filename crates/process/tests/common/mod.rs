@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -144,6 +145,26 @@ pub fn all_ended(mark: &str, within: Duration) -> BTreeSet<u32> {
         if !ended(*pid, until.saturating_duration_since(Instant::now())) {
             return left;
         }
+    }
+}
+
+/// Stops a process and waits until all its threads are: right after the signal some may still run for a while.
+pub fn freeze(pid: u32) {
+    signal(pid, Signal::STOP);
+    let until = Instant::now() + LONG;
+    let is_stopped = |task: io::Result<fs::DirEntry>| {
+        let stat = fs::read_to_string(task?.path().join("stat"))?;
+        Ok::<_, io::Error>(
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, rest)| rest.starts_with('T')),
+        )
+    };
+    while !fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .all(|task| is_stopped(task).unwrap_or(false))
+    {
+        assert!(Instant::now() < until, "it is not stopped");
+        std::thread::yield_now();
     }
 }
 
