@@ -3,7 +3,7 @@
 // module with a newer gRPC, for the go-plugin peer.
 module jackfield.example/bench
 
-go 1.26
+go 1.25.0
 
 require (
 	connectrpc.com/connect v1.17.0

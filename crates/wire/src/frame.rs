@@ -164,23 +164,50 @@ pub fn request(
     params: Option<&RawValue>,
     traceparent: Option<&Traceparent>,
 ) -> String {
-    #[derive(Serialize)]
-    struct Request<'a> {
-        id: &'a str,
-        jsonrpc: &'a str,
-        method: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        params: Option<&'a RawValue>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        traceparent: Option<&'a str>,
+    let size = params.map_or(0, |params| params.get().len());
+    request_of(id, method, &params, traceparent, size).expect("raw JSON always serializes")
+}
+
+/// The same, of parameters that are not JSON yet: written where they belong, and not copied there.
+///
+/// # Errors
+/// When they do not serialize.
+pub fn request_with(
+    id: &str,
+    method: &str,
+    params: &impl Serialize,
+    traceparent: Option<&Traceparent>,
+) -> Result<String, serde_json::Error> {
+    request_of(id, method, params, traceparent, 256)
+}
+
+fn request_of(
+    id: &str,
+    method: &str,
+    params: &impl Serialize,
+    traceparent: Option<&Traceparent>,
+    size: usize,
+) -> Result<String, serde_json::Error> {
+    const MEMBERS: usize = r#"{"id":"","jsonrpc":"2.0","method":"","params":,"traceparent":""}"#.len();
+    let strings = id.len() + method.len() + traceparent.map_or(0, |it| it.as_str().len());
+    let mut text = Vec::with_capacity(MEMBERS + strings + size);
+    text.extend_from_slice(br#"{"id":"#);
+    serde_json::to_writer(&mut text, id)?;
+    text.extend_from_slice(br#","jsonrpc":"2.0","method":"#);
+    serde_json::to_writer(&mut text, method)?;
+    let end = text.len();
+    text.extend_from_slice(br#","params":"#);
+    let begin = text.len();
+    serde_json::to_writer(&mut text, params)?;
+    if text.get(begin..) == Some(b"null") {
+        text.truncate(end);
     }
-    to_text(&Request {
-        id,
-        jsonrpc: "2.0",
-        method,
-        params: params.filter(|params| params.get() != "null"),
-        traceparent: traceparent.map(Traceparent::as_str),
-    })
+    if let Some(traceparent) = traceparent {
+        text.extend_from_slice(br#","traceparent":"#);
+        serde_json::to_writer(&mut text, traceparent.as_str())?;
+    }
+    text.push(b'}');
+    Ok(String::from_utf8(text).expect("serde_json writes UTF-8"))
 }
 
 /// The text of a notification, a request without an id. Only peers that asked for
@@ -216,11 +243,19 @@ pub fn response(id: Option<&RawValue>, outcome: Result<&RawValue, &Fault>) -> St
         jsonrpc: &'a str,
     }
     match outcome {
-        Ok(result) => to_text(&Success {
-            id,
-            jsonrpc: "2.0",
-            result,
-        }),
+        Ok(result) => {
+            // Written at once, and not copied again to make room: it may be large.
+            const MEMBERS: usize = r#"{"id":null,"jsonrpc":"2.0","result":}"#.len();
+            let size = MEMBERS + id.map_or(0, |id| id.get().len()) + result.get().len();
+            let mut text = Vec::with_capacity(size);
+            let success = Success {
+                id,
+                jsonrpc: "2.0",
+                result,
+            };
+            serde_json::to_writer(&mut text, &success).expect("raw JSON always serializes");
+            String::from_utf8(text).expect("serde_json writes UTF-8")
+        }
         Err(error) => to_text(&Failure {
             error,
             id,
