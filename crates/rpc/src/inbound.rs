@@ -234,7 +234,7 @@ pub(crate) async fn serve<C>(
         biased;
         () = line.over.cancelled() => {}
         queued = line.place() => if let Some(queued) = queued {
-            queued.send(Outgoing::Answer(text));
+            queued.send(Outgoing::Answer(text.into()));
         }
     }
 }

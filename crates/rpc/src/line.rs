@@ -8,6 +8,7 @@ use jackfield_wire::{CloseCause, Xid};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -71,11 +72,11 @@ pub(crate) struct Queues {
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     /// Written only if its caller still waits.
-    Call(Xid, String),
+    Call(Xid, Utf8Bytes),
     /// Written even when the line is being closed.
-    Answer(String),
+    Answer(Utf8Bytes),
     /// Written if there is still use for it.
-    Note(String),
+    Note(Utf8Bytes),
 }
 
 impl Line {
@@ -171,7 +172,7 @@ impl Line {
     /// # Errors
     /// The cause with which such a line is to be ended.
     pub(crate) async fn reply(&self, text: String) -> Result<(), CloseCause> {
-        match self.replies.try_send(Outgoing::Answer(text)) {
+        match self.replies.try_send(Outgoing::Answer(text.into())) {
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
             Err(TrySendError::Full(message)) => tokio::select! {
                 sent = timeout(REPLY_PATIENCE, self.replies.send(message)) => match sent {
@@ -188,7 +189,7 @@ impl Line {
         if self.speaks_v1() && !self.over.is_cancelled() {
             let _ = self
                 .replies
-                .try_send(Outgoing::Note(v1::note(method, params)));
+                .try_send(Outgoing::Note(v1::note(method, params).into()));
         }
     }
 

@@ -155,7 +155,7 @@ impl Peer {
                 // The line may end while the call waits for its place.
                 outcome = &mut answer => return outcome,
                 place = line.place() => if let Some(place) = place {
-                    place.send(Outgoing::Call(id, text));
+                    place.send(Outgoing::Call(id, text.into()));
                 }
             }
             answer.await
@@ -260,7 +260,7 @@ impl Peer {
         if self.line.speaks_v1() {
             let params = serde_json::json!({ "id": id, "value": value });
             self.line
-                .try_queue(Outgoing::Note(v1::note(v1::PROGRESS, &params)));
+                .try_queue(Outgoing::Note(v1::note(v1::PROGRESS, &params).into()));
         }
     }
 }
