@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::heart::Signs;
 use crate::inbound::Inbound;
 use crate::options::Options;
 use crate::pending::{Forgotten, Pending};
@@ -36,8 +37,8 @@ pub(crate) struct Line {
     pub(crate) max_out: AtomicUsize,
     /// Rung for every sign of life.
     pub(crate) heard: Notify,
-    /// Rung to have the writer ask for one.
-    pub(crate) ping: Notify,
+    /// What its heart knows of it.
+    pub(crate) signs: Arc<Signs>,
     pending: Mutex<Pending>,
     ended: watch::Sender<Option<CloseCause>>,
     /// The other side is known not to be there: no use to wait for its farewell.
@@ -89,7 +90,7 @@ impl Line {
             tasks: TaskTracker::new(),
             max_out: AtomicUsize::new(options.limits.max_out),
             heard: Notify::new(),
-            ping: Notify::new(),
+            signs: Arc::new(Signs::new()),
             pending: Mutex::new(Pending::new()),
             ended: watch::Sender::new(None),
             dead: AtomicBool::new(false),

@@ -242,7 +242,7 @@ impl Peer {
     pub async fn probe(&self, within: Duration) -> bool {
         let mut heard = pin!(self.line.heard.notified());
         heard.as_mut().enable();
-        self.line.ping.notify_one();
+        self.line.signs.ping.notify_one();
         tokio::select! {
             biased;
             () = self.line.over.cancelled() => false,

@@ -75,7 +75,7 @@ async fn write<S: DuplexSender>(
             biased;
             () = &mut over => Event::Over,
             Some(message) = queues.replies.recv() => Event::Write(message),
-            () = line.ping.notified() => Event::Ping,
+            () = line.signs.ping.notified() => Event::Ping,
             Some(message) = queues.queue.recv() => Event::Write(message),
         };
         let writing = async {
