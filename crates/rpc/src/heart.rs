@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
+use crate::bell::For;
+use crate::line::Line;
 use crate::options::Heartbeat;
 use crate::pulse::{Beat, is_dead};
 use crate::rounds::Rounds;
@@ -30,22 +32,17 @@ struct Shared {
 }
 
 struct State {
-    rounds: Rounds<Arc<Signs>>,
+    rounds: Rounds<Arc<Line>>,
     /// What the task waits for; `None` where it does not run.
     awake_at: Option<Instant>,
 }
 
-/// One line as its heart sees it.
+/// When a line was last heard.
 #[derive(Debug)]
 pub(crate) struct Signs {
     since: Instant,
     /// When something was last heard, in nanoseconds since then.
     heard: AtomicU64,
-    /// Rung to have the writer ask for a sign of life.
-    pub(crate) ping: Notify,
-    /// Rung when there was none for too long. Whether that is the end is the reader's to say: what
-    /// has just arrived it sees first.
-    pub(crate) doubt: Notify,
 }
 
 /// A line's place among those of its heart, until this is dropped.
@@ -59,8 +56,6 @@ impl Signs {
         Self {
             since: Instant::now(),
             heard: AtomicU64::new(0),
-            ping: Notify::new(),
-            doubt: Notify::new(),
         }
     }
 
@@ -97,13 +92,13 @@ impl Heart {
     /// Beats for a line from now on.
     pub(crate) fn join(
         &self,
-        signs: &Arc<Signs>,
+        line: &Arc<Line>,
         heartbeat: Heartbeat,
         tracker: &TaskTracker,
     ) -> Beating {
         let mut state = self.0.lock();
         let now = Instant::now();
-        let number = state.rounds.join(Arc::clone(signs), heartbeat, now);
+        let number = state.rounds.join(Arc::clone(line), heartbeat, now);
         match state.awake_at {
             None => {
                 state.awake_at = Some(now);
@@ -169,13 +164,14 @@ impl Shared {
     /// Handles what is due; when there is something to do again, `None` for no more.
     fn round(&self) -> Option<Instant> {
         let mut state = self.lock();
-        let heard = |signs: &Arc<Signs>| signs.heard();
+        let heard = |line: &Arc<Line>| line.signs.heard();
         state
             .rounds
-            .go(Instant::now(), heard, |signs, beat| match beat {
+            .go(Instant::now(), heard, |line, beat| match beat {
                 Beat::Rest => {}
-                Beat::Ask => signs.ping.notify_one(),
-                Beat::Dead => signs.doubt.notify_one(),
+                Beat::Ask => line.outlet.ping(),
+                // Whether that is the end is the reader's to say: what has just arrived it sees first.
+                Beat::Dead => line.bell.ring(For::Doubt),
             });
         // Decided under the lock: a line that joins from here on starts a task of its own.
         state.awake_at = state.rounds.due();

@@ -54,9 +54,11 @@ pub mod trace;
 
 mod peer;
 
+mod bell;
 mod heart;
 mod inbound;
 mod line;
+mod outlet;
 mod pending;
 mod pulse;
 mod reader;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use crate::bell::For;
 use crate::call::CallError;
 use crate::duplex::{DuplexReceiver, Received};
 use crate::inbound::{Entered, Place, Turn, serve};
@@ -69,18 +69,14 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
     async fn read(&mut self, receiver: &mut impl DuplexReceiver) {
         let line = Arc::clone(&self.line);
         let heartbeat = line.options.heartbeat;
-        let _beating = heartbeat.map(|heartbeat| {
-            line.options
-                .heart
-                .join(&line.signs, heartbeat, &self.tracker)
-        });
-        let mut over = pin!(line.over.cancelled());
+        let _beating =
+            heartbeat.map(|heartbeat| line.options.heart.join(&line, heartbeat, &self.tracker));
         loop {
             let event = tokio::select! {
                 biased;
-                () = &mut over => Event::Over,
+                () = line.bell.rung(For::Over) => Event::Over,
                 received = receiver.recv() => Event::Received(received),
-                () = line.signs.doubt.notified() => Event::Doubt,
+                () = line.bell.rung(For::Doubt) => Event::Doubt,
             };
             match event {
                 Event::Over => return,
