@@ -96,6 +96,7 @@ impl Host {
                 every: policy.heartbeat,
                 dead_after: policy.dead_after,
             }),
+            heart: self.inner.heart.clone(),
             default_deadline: policy.call_deadline,
             client,
             ..Options::default()

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use jackfield_rpc::{Call, Methods};
+use jackfield_rpc::{Call, Heart, Methods};
 use jackfield_wire::{Fault, Method, RuntimeProvider};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -259,6 +259,7 @@ impl HostBuilder {
                 sessions: Mutex::default(),
                 loads: Mutex::default(),
                 tracker: TaskTracker::new(),
+                heart: Heart::new(),
                 gone: CancellationToken::new(),
                 _lock: lock,
             }),

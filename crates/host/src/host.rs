@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jackfield_rpc::Methods;
+use jackfield_rpc::{Heart, Methods};
 use jackfield_wire::manifest::Transport;
 use jackfield_wire::{CloseCause, InstallationId, Mode, RuntimeProvider};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     /// Held while a session is made.
     pub(crate) loads: Mutex<()>,
     pub(crate) tracker: TaskTracker,
+    /// Beats for all lines.
+    pub(crate) heart: Heart,
     /// Cancelled when the host is: the door closes, tasks end, children die.
     pub(crate) gone: CancellationToken,
     /// Held, not used: two hosts over one folder would sweep each other's plugins.

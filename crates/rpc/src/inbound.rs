@@ -16,8 +16,9 @@ use tokio::task::unconstrained;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::line::{Line, Outgoing};
+use crate::line::Line;
 use crate::methods::{Call, Handler};
+use crate::outlet::Outgoing;
 use crate::trace;
 
 /// Inbound calls in flight.
@@ -233,8 +234,8 @@ pub(crate) async fn serve<C>(
     tokio::select! {
         biased;
         () = line.over.cancelled() => {}
-        queued = line.place() => if let Some(queued) = queued {
-            queued.send(Outgoing::Answer(text));
+        queued = line.outlet.place() => if let Some(queued) = queued {
+            queued.send(Outgoing::Answer(text.into()));
         }
     }
 }

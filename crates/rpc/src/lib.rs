@@ -54,11 +54,15 @@ pub mod trace;
 
 mod peer;
 
+mod bell;
+mod heart;
 mod inbound;
 mod line;
+mod outlet;
 mod pending;
 mod pulse;
 mod reader;
+mod rounds;
 mod v1;
 mod writer;
 
@@ -66,6 +70,7 @@ pub use call::{CallError, CallOptions};
 pub use counted::Counted;
 pub use dial::{DialError, DialOptions, Negotiated, dial};
 pub use duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
+pub use heart::Heart;
 pub use methods::{Call, Methods};
 pub use options::{Heartbeat, Limits, Options};
 pub use peer::{Peer, open};

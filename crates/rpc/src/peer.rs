@@ -14,9 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::call::{CallError, CallOptions};
 use crate::duplex::Duplex;
-use crate::line::{Line, Outgoing, Watched};
+use crate::line::{Line, Watched};
 use crate::methods::Methods;
 use crate::options::Options;
+use crate::outlet::Outgoing;
 use crate::{reader, trace, v1, writer};
 
 /// JSON-RPC over a duplex. A cheap clone that only sends.
@@ -66,11 +67,10 @@ pub fn open<C: Clone + Send + Sync + 'static>(
     tracker: &TaskTracker,
 ) -> Peer {
     let max_message = options.limits.max_in as u64;
-    let (line, queues) = Line::new(options);
-    let line = Arc::new(line);
+    let line = Arc::new(Line::new(options));
     line.note_v1(v1::HELLO, &v1::Hello { max_message });
     let (sender, receiver) = duplex.split();
-    let writer = writer::run(sender, Watched(Arc::clone(&line)), queues);
+    let writer = writer::run(sender, Watched(Arc::clone(&line)));
     line.tasks.spawn(tracker.track_future(writer));
     let reader = reader::run(
         receiver,
@@ -154,8 +154,8 @@ impl Peer {
                 biased;
                 // The line may end while the call waits for its place.
                 outcome = &mut answer => return outcome,
-                place = line.place() => if let Some(place) = place {
-                    place.send(Outgoing::Call(id, text));
+                place = line.outlet.place() => if let Some(place) = place {
+                    place.send(Outgoing::Call(id, text.into()));
                 }
             }
             answer.await
@@ -186,12 +186,8 @@ impl Peer {
 
     /// Why the line ended, as soon as it has. Many may wait; cancel safe.
     pub async fn closed(&self) -> CloseCause {
-        let mut end = self.line.watch_end();
-        let ended = end.wait_for(Option::is_some).await;
-        ended
-            .ok()
-            .and_then(|cause| cause.clone())
-            .unwrap_or_else(CloseCause::closed)
+        self.line.over.cancelled().await;
+        self.line.cause().unwrap_or_else(CloseCause::closed)
     }
 
     /// Waits until nothing of an ended line is left: its socket is closed, its tasks have ended,
@@ -242,7 +238,7 @@ impl Peer {
     pub async fn probe(&self, within: Duration) -> bool {
         let mut heard = pin!(self.line.heard.notified());
         heard.as_mut().enable();
-        self.line.ping.notify_one();
+        self.line.outlet.ping();
         tokio::select! {
             biased;
             () = self.line.over.cancelled() => false,
@@ -260,7 +256,7 @@ impl Peer {
         if self.line.speaks_v1() {
             let params = serde_json::json!({ "id": id, "value": value });
             self.line
-                .try_queue(Outgoing::Note(v1::note(v1::PROGRESS, &params)));
+                .try_queue(Outgoing::Note(v1::note(v1::PROGRESS, &params).into()));
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::counted::Counted;
 use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
@@ -175,9 +175,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketSender<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSocketSender<S> {
-    async fn send(&mut self, message: String) -> Result<(), CloseCause> {
+    async fn send(&mut self, message: Utf8Bytes) -> Result<(), CloseCause> {
         if message.len() <= PIECE {
-            return self.put(Message::text(message)).await;
+            return self.put(Message::Text(message)).await;
         }
         let mut rest = Bytes::from(message);
         let mut opcode = Data::Text;

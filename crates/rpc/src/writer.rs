@@ -8,18 +8,13 @@ use jackfield_wire::CloseCause;
 use tokio::time::sleep;
 
 use crate::duplex::DuplexSender;
-use crate::line::{Line, Outgoing, Queues, Watched};
+use crate::line::{Line, Watched};
+use crate::outlet::{Next, Outgoing, Taker};
 
 /// Messages between two flushes, at most.
 const BATCH: usize = 64;
 /// When writing fails, the reader may still find the reason that the other side gave.
 const READER_KNOWS_BETTER: Duration = Duration::from_secs(1);
-
-enum Event {
-    Over,
-    Write(Outgoing),
-    Ping,
-}
 
 /// How writing ended.
 enum Left {
@@ -32,15 +27,16 @@ enum Left {
 }
 
 /// Writes until the line ends, then tells the other side why.
-pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched, mut queues: Queues) {
+pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched) {
     let line = Arc::clone(&watched.0);
+    let mut taker = line.outlet.taker();
     let mut grace = pin!(async {
         line.over.cancelled().await;
         if !line.is_dead() {
             sleep(line.options.close_grace).await;
         }
     });
-    let left = write(&mut sender, &line, &mut queues, grace.as_mut()).await;
+    let left = write(&mut sender, &line, &mut taker, grace.as_mut()).await;
     match &left {
         Left::Tidy => {}
         // Its time is over, and a close frame would wait behind what is stuck.
@@ -55,7 +51,7 @@ pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched, mut que
         biased;
         () = async {
             if matches!(left, Left::Tidy) && line.close_code().is_none() {
-                answers(&mut sender, &mut queues).await;
+                answers(&mut sender, &mut taker).await;
             }
             sender.close(&cause).await;
         } => {}
@@ -66,23 +62,16 @@ pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched, mut que
 async fn write<S: DuplexSender>(
     sender: &mut S,
     line: &Line,
-    queues: &mut Queues,
+    taker: &mut Taker<'_>,
     mut grace: Pin<&mut impl Future<Output = ()>>,
 ) -> Left {
-    let mut over = pin!(line.over.cancelled());
     loop {
-        let event = tokio::select! {
-            biased;
-            () = &mut over => Event::Over,
-            Some(message) = queues.replies.recv() => Event::Write(message),
-            () = line.ping.notified() => Event::Ping,
-            Some(message) = queues.queue.recv() => Event::Write(message),
-        };
+        let next = taker.next().await;
         let writing = async {
-            match event {
-                Event::Over => None,
-                Event::Write(message) => Some(batch(sender, line, queues, message).await),
-                Event::Ping => Some(sender.ping().await),
+            match next {
+                Next::Over => None,
+                Next::Write(message) => Some(batch(sender, line, taker, message).await),
+                Next::Ping => Some(sender.ping().await),
             }
         };
         tokio::select! {
@@ -100,7 +89,7 @@ async fn write<S: DuplexSender>(
 async fn batch<S: DuplexSender>(
     sender: &mut S,
     line: &Line,
-    queues: &mut Queues,
+    taker: &mut Taker<'_>,
     first: Outgoing,
 ) -> Result<(), CloseCause> {
     let mut next = Some(first);
@@ -116,26 +105,19 @@ async fn batch<S: DuplexSender>(
             None => break,
         }
         if left > 0 {
-            next = queues.try_next();
+            next = taker.try_next();
         }
     }
     sender.flush().await
 }
 
 /// Writes the answers that were queued when the line ended.
-async fn answers<S: DuplexSender>(sender: &mut S, queues: &mut Queues) {
-    while let Some(message) = queues.try_next() {
+async fn answers<S: DuplexSender>(sender: &mut S, taker: &mut Taker<'_>) {
+    while let Some(message) = taker.try_next() {
         if let Outgoing::Answer(text) = message
             && sender.send(text).await.is_err()
         {
             return;
         }
-    }
-}
-
-impl Queues {
-    fn try_next(&mut self) -> Option<Outgoing> {
-        let reply = self.replies.try_recv();
-        reply.or_else(|_| self.queue.try_recv()).ok()
     }
 }

@@ -97,13 +97,21 @@ pub(crate) struct Pair {
 }
 
 pub(crate) fn peers(one: Methods<()>, two: Methods<()>, options: &Options) -> Pair {
-    let tasks = TaskTracker::new();
+    peers_on(&TaskTracker::new(), one, two, options)
+}
+
+pub(crate) fn peers_on(
+    tasks: &TaskTracker,
+    one: Methods<()>,
+    two: Methods<()>,
+    options: &Options,
+) -> Pair {
     let (first, second, cut) = memory::pair();
     Pair {
-        one: open(first, Arc::new(one), (), options.clone(), &tasks),
-        two: open(second, Arc::new(two), (), options.clone(), &tasks),
+        one: open(first, Arc::new(one), (), options.clone(), tasks),
+        two: open(second, Arc::new(two), (), options.clone(), tasks),
         cut,
-        tasks,
+        tasks: tasks.clone(),
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 
 mod calls;
 mod frames;
+mod hearts;
 mod lines;
 mod tcp;
 mod traces;

@@ -36,7 +36,7 @@ impl Bare {
     }
 
     async fn say(&mut self, frame: Value) {
-        self.sender.send(frame.to_string()).await.unwrap();
+        self.sender.send(frame.to_string().into()).await.unwrap();
     }
 
     async fn hear(&mut self) -> Value {
