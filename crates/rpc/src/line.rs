@@ -90,6 +90,11 @@ impl Line {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether several calls are under way, in either direction.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.inbound.running() > 0 || self.pending().len() > 1
+    }
+
     /// Ends the line; only the first cause counts.
     pub(crate) fn end(&self, cause: &CloseCause) {
         if self.ended.set(cause.clone()).is_ok() {

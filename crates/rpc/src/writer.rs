@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield_wire::CloseCause;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::duplex::DuplexSender;
@@ -93,6 +94,7 @@ async fn batch<S: DuplexSender>(
     first: Outgoing,
 ) -> Result<(), CloseCause> {
     let mut next = Some(first);
+    let mut waited = false;
     for left in (0..BATCH).rev() {
         match next.take() {
             Some(Outgoing::Call(id, text)) => {
@@ -104,7 +106,15 @@ async fn batch<S: DuplexSender>(
             Some(Outgoing::Answer(text) | Outgoing::Note(text)) => sender.send(text).await?,
             None => break,
         }
-        if left > 0 {
+        if left == 0 {
+            break;
+        }
+        next = taker.try_next();
+        if next.is_none() && !waited && line.is_busy() {
+            // Whoever is about to say something has the processor first: one write takes as long as
+            // the rest of several messages, and wakes the other side once for each.
+            waited = true;
+            yield_now().await;
             next = taker.try_next();
         }
     }
