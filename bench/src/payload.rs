@@ -19,6 +19,9 @@ impl jackfield::Method for Echo {
     type Output = Text;
 }
 
+/// An echo of JSON as it comes.
+pub const RAW_ECHO: &str = "raw_echo";
+
 /// The object without its letters.
 const FRAME: usize = r#"{"text":""}"#.len();
 

@@ -1,9 +1,10 @@
 //! A plugin as its author would write it. `--dial`: it dials, whatever else it is given. `--deaf`: it does not end when
 //! it is told to.
 
-use jackfield_bench::payload::{Echo, Text};
+use jackfield_bench::payload::{Echo, RAW_ECHO, Text};
 use jackfield_bench::protocol::Failure;
-use jackfield_plugin::{Call, Plugin};
+use jackfield_plugin::{Call, Fault, Plugin};
+use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
@@ -14,8 +15,11 @@ async fn main() -> Result<(), Failure> {
     } else {
         Plugin::from_env()?
     };
-    let plugin =
-        plugin.method::<Echo, _>(async |_call: Call, text: Text| Ok::<_, jackfield_plugin::Fault>(text));
+    let plugin = plugin
+        .method::<Echo, _>(async |_call: Call, text: Text| Ok::<_, Fault>(text))
+        .raw_method(RAW_ECHO, async |_call: Call, params: Option<Box<RawValue>>| {
+            params.ok_or_else(|| Fault::invalid_params("nothing to echo"))
+        });
     if !has("--deaf") {
         return Ok(plugin.run().await?);
     }

@@ -1,13 +1,15 @@
 //! A supervised plugin and its session.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use jackfield::{ReportedState, Session};
+use jackfield::{CallOptions, ReportedState, Session};
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{Bench, activate, package, stop};
-use crate::payload::{Echo, Text};
+use crate::payload::{self, Echo, RAW_ECHO, Text};
 use crate::protocol::{Answer, Driven, Failure, nanos};
 
 /// How the plugin comes to its line.
@@ -19,9 +21,14 @@ pub enum Way {
     Local,
 }
 
+/// Messages of this size and more are passed on as JSON, as whoever has large ones does.
+const LARGE: usize = 64 << 10;
+
 /// One plugin to call, and one to be started again and again.
 pub struct Sessions {
     _bench: Bench,
+    /// The last large message that was sent.
+    large: Mutex<Option<Arc<RawValue>>>,
     session: Session,
     other: Session,
 }
@@ -44,9 +51,27 @@ impl Sessions {
         call(&session, 200).await?;
         Ok(Self {
             _bench: bench,
+            large: Mutex::default(),
             session,
             other,
         })
+    }
+}
+
+/// What the method's name adds to an object that is answered.
+const TAG: usize = r#""method":"","#.len() + RAW_ECHO.len();
+
+impl Sessions {
+    /// Made once: what is measured is how it is carried.
+    fn large(&self, bytes: usize) -> Result<Arc<RawValue>, Failure> {
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*large {
+            Some(known) if known.get().len() == bytes => Ok(Arc::clone(known)),
+            _ => {
+                let made: Arc<RawValue> = RawValue::from_string(payload::json(bytes))?.into();
+                Ok(Arc::clone(large.insert(made)))
+            }
+        }
     }
 }
 
@@ -61,7 +86,15 @@ async fn call(session: &Session, bytes: usize) -> Result<(), Failure> {
 
 impl Driven for Sessions {
     async fn call(&self, bytes: usize) -> Result<(), Failure> {
-        call(&self.session, bytes).await
+        if bytes < LARGE {
+            return call(&self.session, bytes).await;
+        }
+        let (params, options) = (self.large(bytes)?, CallOptions::default());
+        let answer = self.session.call_raw(RAW_ECHO, Some(&params), options).await?;
+        match answer.get().len() == bytes + TAG {
+            true => Ok(()),
+            false => Err("an echo of another size".into()),
+        }
     }
 
     async fn spawn(&self) -> Result<u64, Failure> {

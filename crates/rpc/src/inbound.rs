@@ -230,7 +230,7 @@ pub(crate) async fn serve<C>(
     };
     drop(entered);
     let limit = line.max_out.load(Ordering::SeqCst);
-    let text = answer(id.as_deref(), outcome.as_deref(), limit);
+    let text = answer(id.as_deref(), &method, outcome.as_deref(), limit);
     tokio::select! {
         biased;
         () = line.over.cancelled() => {}
@@ -240,8 +240,16 @@ pub(crate) async fn serve<C>(
     }
 }
 
-fn answer(id: Option<&RawValue>, outcome: Result<&RawValue, &Fault>, limit: usize) -> String {
-    let text = frame::response(id, outcome);
+fn answer(
+    id: Option<&RawValue>,
+    method: &str,
+    outcome: Result<&RawValue, &Fault>,
+    limit: usize,
+) -> String {
+    let text = match outcome {
+        Ok(result) => frame::answer(id, method, result),
+        Err(fault) => frame::response(id, Err(fault)),
+    };
     if text.len() <= limit {
         return text;
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jackfield_wire::{Client, CloseCause, Method, Xid, frame};
+use jackfield_wire::{Client, CloseCause, Method, Traceparent, Xid, frame};
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -114,8 +114,10 @@ impl Peer {
         params: &M::Params,
         options: CallOptions,
     ) -> Result<M::Output, CallError> {
-        let params = to_raw_value(params).map_err(CallError::Encode)?;
-        let answer = self.call_raw(M::NAME, Some(&params), options).await?;
+        let text = |id: &str, traceparent: Option<&Traceparent>| {
+            frame::request_with(id, M::NAME, params, traceparent).map_err(CallError::Encode)
+        };
+        let answer = self.call_text(M::NAME, text, options).await?;
         M::decode(&answer).map_err(|source| CallError::BadAnswer {
             method: M::NAME.to_owned(),
             source,
@@ -132,13 +134,25 @@ impl Peer {
         params: Option<&RawValue>,
         options: CallOptions,
     ) -> Result<Box<RawValue>, CallError> {
+        let text = |id: &str, traceparent: Option<&Traceparent>| {
+            Ok(frame::request(id, method, params, traceparent))
+        };
+        self.call_text(method, text, options).await
+    }
+
+    async fn call_text(
+        &self,
+        method: &str,
+        text: impl FnOnce(&str, Option<&Traceparent>) -> Result<String, CallError>,
+        options: CallOptions,
+    ) -> Result<Box<RawValue>, CallError> {
         let line = &*self.line;
         let id = Xid::new();
         let traceparent = options
             .traceparent
             .or_else(trace::current)
             .filter(|_| line.speaks_v1());
-        let text = frame::request(&id.to_string(), method, params, traceparent.as_ref());
+        let text = text(&id.to_string(), traceparent.as_ref())?;
         let (size, limit) = (text.len(), line.max_out.load(Ordering::SeqCst));
         if size > limit {
             return Err(CallError::TooLarge { size, limit });

@@ -10,6 +10,7 @@ use jackfield_wire::methods::{Configure, Event, EventParams, Ping, Pong, Taken};
 use jackfield_wire::{Fault, Method, env};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::call::Call;
 use crate::error::{HandlerError, RunError, SetupError};
@@ -132,6 +133,26 @@ impl Plugin {
         self.methods = self
             .methods
             .method::<M, _, _>(move |call, params| handler(Call::new(call), params));
+        self
+    }
+
+    /// What to answer when the host calls a method of this name, in JSON on both sides: for names
+    /// that are known only while the plugin runs, and for large values that are only passed on.
+    /// `None` stands for parameters that were missing or `null`. An answer that is an object gets
+    /// the method's name put in, where it has no `method` of its own.
+    ///
+    /// As [`method`](Self::method) otherwise.
+    pub fn raw_method<Fut>(
+        mut self,
+        name: impl Into<String>,
+        handler: impl Fn(Call, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
+    {
+        self.methods = self
+            .methods
+            .raw(name, move |call, params| handler(Call::new(call), params));
         self
     }
 

@@ -5,6 +5,7 @@
 //! are opaque and are echoed as they came, byte for byte.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -164,8 +165,23 @@ pub fn request(
     params: Option<&RawValue>,
     traceparent: Option<&Traceparent>,
 ) -> String {
-    let size = params.map_or(0, |params| params.get().len());
-    request_of(id, method, &params, traceparent, size).expect("raw JSON always serializes")
+    let params = params.map(RawValue::get).filter(|params| *params != "null");
+    let traceparent = traceparent.map(Traceparent::as_str);
+    let [id, method] = [id, method].map(quoted);
+    let mut parts = vec![r#"{"id":"#, &id, r#","jsonrpc":"2.0","method":"#, &method];
+    parts.extend(params.iter().flat_map(|params| [r#","params":"#, *params]));
+    parts.extend(
+        traceparent
+            .iter()
+            .flat_map(|it| [r#","traceparent":""#, *it, r#"""#]),
+    );
+    parts.push("}");
+    parts.concat()
+}
+
+/// As JSON.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string always serializes")
 }
 
 /// The same, of parameters that are not JSON yet: written where they belong, and not copied there.
@@ -178,19 +194,7 @@ pub fn request_with(
     params: &impl Serialize,
     traceparent: Option<&Traceparent>,
 ) -> Result<String, serde_json::Error> {
-    request_of(id, method, params, traceparent, 256)
-}
-
-fn request_of(
-    id: &str,
-    method: &str,
-    params: &impl Serialize,
-    traceparent: Option<&Traceparent>,
-    size: usize,
-) -> Result<String, serde_json::Error> {
-    const MEMBERS: usize = r#"{"id":"","jsonrpc":"2.0","method":"","params":,"traceparent":""}"#.len();
-    let strings = id.len() + method.len() + traceparent.map_or(0, |it| it.as_str().len());
-    let mut text = Vec::with_capacity(MEMBERS + strings + size);
+    let mut text = Vec::with_capacity(512);
     text.extend_from_slice(br#"{"id":"#);
     serde_json::to_writer(&mut text, id)?;
     text.extend_from_slice(br#","jsonrpc":"2.0","method":"#);
@@ -230,38 +234,60 @@ pub fn notification(method: &str, params: &RawValue) -> String {
 /// The text of a response. An id of `None` is written as `null`.
 #[must_use]
 pub fn response(id: Option<&RawValue>, outcome: Result<&RawValue, &Fault>) -> String {
-    #[derive(Serialize)]
-    struct Success<'a> {
-        id: Option<&'a RawValue>,
-        jsonrpc: &'a str,
-        result: &'a RawValue,
+    match outcome {
+        Ok(result) => success(id, [result.get()]),
+        Err(error) => failure(id, error),
     }
+}
+
+/// The text of a response with what a method answers: where that is an object without a `method` of
+/// its own, the method's name is put first in it, which strict peers need to decode it.
+#[must_use]
+pub fn answer(id: Option<&RawValue>, method: &str, result: &RawValue) -> String {
+    let text = result.get();
+    let Some(rest) = text.strip_prefix('{').filter(|_| !has_method(text)) else {
+        return success(id, [text]);
+    };
+    let name = quoted(method);
+    let comma = match rest.trim_start().starts_with('}') {
+        true => "",
+        false => ",",
+    };
+    success(id, [r#"{"method":"#, &name, comma, rest])
+}
+
+/// Whether this object has a `method`. The cheap look first: most answers have no such key at any
+/// depth.
+fn has_method(object: &str) -> bool {
+    type Members<'a> = HashMap<Cow<'a, str>, IgnoredAny>;
+    object.contains("\"method\"")
+        && serde_json::from_str::<Members<'_>>(object)
+            .is_ok_and(|members| members.contains_key("method"))
+}
+
+/// The parts of the result are written one after the other, at once: it may be large.
+fn success<const N: usize>(id: Option<&RawValue>, result: [&str; N]) -> String {
+    let id = id.map_or("null", RawValue::get);
+    let before = [r#"{"id":"#, id, r#","jsonrpc":"2.0","result":"#];
+    let parts = before.iter().chain(&result).chain(&["}"]);
+    let size = parts.clone().map(|part| part.len()).sum();
+    let mut text = String::with_capacity(size);
+    text.extend(parts.copied());
+    text
+}
+
+fn failure(id: Option<&RawValue>, error: &Fault) -> String {
     #[derive(Serialize)]
     struct Failure<'a> {
         error: &'a Fault,
         id: Option<&'a RawValue>,
         jsonrpc: &'a str,
     }
-    match outcome {
-        Ok(result) => {
-            // Written at once, and not copied again to make room: it may be large.
-            const MEMBERS: usize = r#"{"id":null,"jsonrpc":"2.0","result":}"#.len();
-            let size = MEMBERS + id.map_or(0, |id| id.get().len()) + result.get().len();
-            let mut text = Vec::with_capacity(size);
-            let success = Success {
-                id,
-                jsonrpc: "2.0",
-                result,
-            };
-            serde_json::to_writer(&mut text, &success).expect("raw JSON always serializes");
-            String::from_utf8(text).expect("serde_json writes UTF-8")
-        }
-        Err(error) => to_text(&Failure {
-            error,
-            id,
-            jsonrpc: "2.0",
-        }),
-    }
+    to_text(&Failure {
+        error,
+        id,
+        jsonrpc: "2.0",
+    })
 }
 
 fn to_text(frame: &impl Serialize) -> String {
