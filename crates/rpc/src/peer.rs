@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jackfield_wire::{Client, CloseCause, Method, Xid, frame};
+use jackfield_wire::{Client, CloseCause, Method, Traceparent, Xid, frame};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::task::TaskTracker;
 
 use crate::call::{CallError, CallOptions};
@@ -23,10 +24,11 @@ use crate::{reader, trace, v1, writer};
 /// JSON-RPC over a duplex. A cheap clone that only sends.
 ///
 /// When the last clone is dropped the line is closed as by [`CloseCause::closed`]. The
-/// [`peer`](crate::Call::peer) of an inbound call, and clones of that, do not count.
+/// [`peer`](crate::Call::peer) of an inbound call and [`uncounted`](Self::uncounted) ones, and
+/// clones of these, do not count.
 #[derive(Clone)]
 pub struct Peer {
-    line: Arc<Line>,
+    pub(crate) line: Arc<Line>,
     /// `None` in the peers that inbound calls get.
     _handle: Option<Arc<Handle>>,
 }
@@ -94,6 +96,12 @@ impl Peer {
         }
     }
 
+    /// A clone that does not keep the line open.
+    #[must_use]
+    pub fn uncounted(&self) -> Self {
+        Self::for_call(&self.line)
+    }
+
     /// Calls the other side, with the line's default deadline.
     ///
     /// When the future is dropped the call is forgotten, and where the other side speaks
@@ -132,13 +140,29 @@ impl Peer {
         params: Option<&RawValue>,
         options: CallOptions,
     ) -> Result<Box<RawValue>, CallError> {
-        let line = &*self.line;
         let id = Xid::new();
-        let traceparent = options
+        let traceparent = self.trace_of(&options);
+        let text = frame::request(&id.to_string(), method, params, traceparent.as_ref());
+        self.call_text(id, text.into(), method, options).await
+    }
+
+    /// The trace that the other side is to be told.
+    pub(crate) fn trace_of(&self, options: &CallOptions) -> Option<Traceparent> {
+        options
             .traceparent
             .or_else(trace::current)
-            .filter(|_| line.speaks_v1());
-        let text = frame::request(&id.to_string(), method, params, traceparent.as_ref());
+            .filter(|_| self.line.speaks_v1())
+    }
+
+    /// A call whose text is rendered. Its id is in use over this line by no other.
+    pub(crate) async fn call_text(
+        &self,
+        id: Xid,
+        text: Utf8Bytes,
+        method: &str,
+        options: CallOptions,
+    ) -> Result<Box<RawValue>, CallError> {
+        let line = &*self.line;
         let (size, limit) = (text.len(), line.max_out.load(Ordering::SeqCst));
         if size > limit {
             return Err(CallError::TooLarge { size, limit });
@@ -155,7 +179,7 @@ impl Peer {
                 // The line may end while the call waits for its place.
                 outcome = &mut answer => return outcome,
                 place = line.outlet.place() => if let Some(place) = place {
-                    place.send(Outgoing::Call(id, text.into()));
+                    place.send(Outgoing::Call(id, text));
                 }
             }
             answer.await
