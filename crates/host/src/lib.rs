@@ -81,6 +81,8 @@ mod serve;
 mod channel;
 mod events;
 mod log;
+mod outbox;
+mod patience;
 mod session;
 
 mod answer;

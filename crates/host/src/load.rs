@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jackfield_grpc::{KeepAlive, Settings};
 use jackfield_wire::manifest::Transport;
 use jackfield_wire::{CloseCause, InstallationId, Mode};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::actor::Actor;
 use crate::ask::Ask;
-use crate::events;
 use crate::failure::Failure;
 use crate::held::Held;
 use crate::host::Host;
 use crate::launch::Launcher;
 use crate::lifecycle::Lifecycle;
 use crate::log::LogStore;
+use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::runtime::installation_folder;
 use crate::session::{Session, Shared};
@@ -131,9 +132,18 @@ impl Host {
         let (line_out, line) = watch::channel(None);
         let (channel_out, channel) = watch::channel(None);
         let (running_out, running) = watch::channel(None);
-        let (events, queue) = mpsc::channel(inner.policy.event_queue.max(1));
         let gone = inner.gone.child_token();
-        let deliver = events::deliver(id, queue, line.clone(), board.subscribe());
+        let outbox = Arc::new(Outbox {
+            id,
+            most: inner.policy.event_queue.max(1),
+            line: line.clone(),
+            board: Arc::clone(&board),
+            patience: inner.patience.clone(),
+            tracker: inner.tracker.clone(),
+            runtime: Handle::current(),
+            gone: gone.clone(),
+            state: Mutex::default(),
+        });
         let actor = Actor {
             id,
             lifecycle: Lifecycle::new(spec.mode()),
@@ -151,10 +161,6 @@ impl Host {
             state: Held::default(),
         };
         inner.tracker.spawn(actor.run());
-        inner
-            .tracker
-            // Handles of the session may outlive it, and with them the queue.
-            .spawn(gone.clone().run_until_cancelled_owned(deliver));
         Ok(Session {
             shared: Arc::new(Shared {
                 spec,
@@ -165,7 +171,7 @@ impl Host {
                 running,
                 call_deadline: inner.policy.call_deadline,
                 log,
-                events,
+                outbox,
                 gone,
             }),
         })

@@ -18,6 +18,7 @@ use crate::ask::Ask;
 use crate::channel::SessionChannel;
 use crate::failure::Failure;
 use crate::log::{LogQuery, LogStore, LogStream, LogsError};
+use crate::outbox::Outbox;
 use crate::runtime::{Running, Usage};
 use crate::spec::Spec;
 use crate::status::{Status, StatusBoard, Transition};
@@ -43,7 +44,7 @@ pub(crate) struct Shared {
     /// Of calls over the channel that have none.
     pub(crate) call_deadline: Duration,
     pub(crate) log: Option<Arc<LogStore>>,
-    pub(crate) events: mpsc::Sender<Arc<RawValue>>,
+    pub(crate) outbox: Arc<Outbox>,
     /// Cancelled when the session has ended.
     pub(crate) gone: CancellationToken,
 }

@@ -53,6 +53,7 @@ mod methods;
 pub mod trace;
 
 mod peer;
+mod prepared;
 
 mod bell;
 mod heart;
@@ -74,4 +75,5 @@ pub use heart::Heart;
 pub use methods::{Call, Methods};
 pub use options::{Heartbeat, Limits, Options};
 pub use peer::{Peer, open};
+pub use prepared::{Prepared, Receipt};
 pub use websocket::{WebSocket, websocket_config};

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jackfield_wire::{CloseCause, Xid};
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bell::{Bell, For};
+use crate::call::CallError;
 use crate::heart::Signs;
 use crate::inbound::Inbound;
 use crate::options::Options;
@@ -99,11 +101,15 @@ impl Line {
     pub(crate) fn end(&self, cause: &CloseCause) {
         if self.ended.set(cause.clone()).is_ok() {
             tracing::debug!(%cause, "line ended");
-            self.pending().close(cause);
+            let waiting = self.pending().close(cause);
             self.over.cancel();
             self.bell.ring(For::Over);
             self.outlet.end();
             self.tasks.close();
+            // Whoever is told finds the line closed.
+            for reply in waiting {
+                reply.send(Err(CallError::Closed(cause.clone())));
+            }
         }
     }
 
@@ -168,11 +174,18 @@ impl Line {
         }
     }
 
-    /// A caller has gone, with or without its answer.
-    pub(crate) fn forget(&self, id: Xid) {
+    /// The answer to a call is here. `false`: nobody waits for it.
+    pub(crate) fn settle(&self, id: Xid, outcome: Result<&RawValue, CallError>) -> bool {
+        let reply = self.pending().settle(id);
+        reply.is_some_and(|reply| reply.send(outcome))
+    }
+
+    /// A caller has gone, with or without its answer. `true`: without.
+    pub(crate) fn forget(&self, id: Xid) -> bool {
         let forgotten = self.pending().forget(id);
         if forgotten == Forgotten::Sent {
             self.note_v1(v1::CANCEL, &serde_json::json!({ "id": id }));
         }
+        forgotten != Forgotten::WasGone
     }
 }

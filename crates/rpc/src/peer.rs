@@ -10,6 +10,7 @@ use jackfield_wire::{Client, CloseCause, Method, Traceparent, Xid, frame};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::task::TaskTracker;
 
 use crate::call::{CallError, CallOptions};
@@ -23,10 +24,11 @@ use crate::{reader, trace, v1, writer};
 /// JSON-RPC over a duplex. A cheap clone that only sends.
 ///
 /// When the last clone is dropped the line is closed as by [`CloseCause::closed`]. The
-/// [`peer`](crate::Call::peer) of an inbound call, and clones of that, do not count.
+/// [`peer`](crate::Call::peer) of an inbound call and [`uncounted`](Self::uncounted) ones, and
+/// clones of these, do not count.
 #[derive(Clone)]
 pub struct Peer {
-    line: Arc<Line>,
+    pub(crate) line: Arc<Line>,
     /// `None` in the peers that inbound calls get.
     _handle: Option<Arc<Handle>>,
 }
@@ -94,6 +96,12 @@ impl Peer {
         }
     }
 
+    /// A clone that does not keep the line open.
+    #[must_use]
+    pub fn uncounted(&self) -> Self {
+        Self::for_call(&self.line)
+    }
+
     /// Calls the other side, with the line's default deadline.
     ///
     /// When the future is dropped the call is forgotten, and where the other side speaks
@@ -114,10 +122,11 @@ impl Peer {
         params: &M::Params,
         options: CallOptions,
     ) -> Result<M::Output, CallError> {
-        let text = |id: &str, traceparent: Option<&Traceparent>| {
-            frame::request_with(id, M::NAME, params, traceparent).map_err(CallError::Encode)
-        };
-        let answer = self.call_text(M::NAME, text, options).await?;
+        let id = Xid::new();
+        let traceparent = self.trace_of(&options);
+        let text = frame::request_with(&id.to_string(), M::NAME, params, traceparent.as_ref())
+            .map_err(CallError::Encode)?;
+        let answer = self.call_text(id, text.into(), M::NAME, options).await?;
         M::decode(&answer).map_err(|source| CallError::BadAnswer {
             method: M::NAME.to_owned(),
             source,
@@ -134,25 +143,29 @@ impl Peer {
         params: Option<&RawValue>,
         options: CallOptions,
     ) -> Result<Box<RawValue>, CallError> {
-        let text = |id: &str, traceparent: Option<&Traceparent>| {
-            Ok(frame::request(id, method, params, traceparent))
-        };
-        self.call_text(method, text, options).await
+        let id = Xid::new();
+        let traceparent = self.trace_of(&options);
+        let text = frame::request(&id.to_string(), method, params, traceparent.as_ref());
+        self.call_text(id, text.into(), method, options).await
     }
 
-    async fn call_text(
+    /// The trace that the other side is to be told.
+    pub(crate) fn trace_of(&self, options: &CallOptions) -> Option<Traceparent> {
+        options
+            .traceparent
+            .or_else(trace::current)
+            .filter(|_| self.line.speaks_v1())
+    }
+
+    /// A call whose text is rendered. Its id is in use over this line by no other.
+    pub(crate) async fn call_text(
         &self,
+        id: Xid,
+        text: Utf8Bytes,
         method: &str,
-        text: impl FnOnce(&str, Option<&Traceparent>) -> Result<String, CallError>,
         options: CallOptions,
     ) -> Result<Box<RawValue>, CallError> {
         let line = &*self.line;
-        let id = Xid::new();
-        let traceparent = options
-            .traceparent
-            .or_else(trace::current)
-            .filter(|_| line.speaks_v1());
-        let text = text(&id.to_string(), traceparent.as_ref())?;
         let (size, limit) = (text.len(), line.max_out.load(Ordering::SeqCst));
         if size > limit {
             return Err(CallError::TooLarge { size, limit });
@@ -169,7 +182,7 @@ impl Peer {
                 // The line may end while the call waits for its place.
                 outcome = &mut answer => return outcome,
                 place = line.outlet.place() => if let Some(place) = place {
-                    place.send(Outgoing::Call(id, text.into()));
+                    place.send(Outgoing::Call(id, text));
                 }
             }
             answer.await

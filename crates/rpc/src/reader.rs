@@ -124,8 +124,7 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
                 traceparent,
             } => self.on_request(id, method, params, traceparent).await,
             Frame::Response { id, outcome } => {
-                let outcome = outcome.map(ToOwned::to_owned).map_err(CallError::Refused);
-                self.settle(id, outcome);
+                self.settle(id, outcome.map_err(CallError::Refused));
                 Ok(())
             }
             Frame::Malformed { id, fault } => self.refuse(id.as_deref(), fault).await,
@@ -211,8 +210,8 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         }
     }
 
-    fn settle(&self, id: Option<&RawValue>, outcome: Result<Box<RawValue>, CallError>) {
-        let known = our_id(id).is_some_and(|id| self.line.pending().settle(id, outcome));
+    fn settle(&self, id: Option<&RawValue>, outcome: Result<&RawValue, CallError>) {
+        let known = our_id(id).is_some_and(|id| self.line.settle(id, outcome));
         if !known {
             // Late, or never asked for. Answering it would start an endless exchange of errors.
             let id = id.map(|id| cut(id.get()).into_owned());

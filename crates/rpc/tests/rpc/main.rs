@@ -7,6 +7,7 @@ mod calls;
 mod frames;
 mod hearts;
 mod lines;
+mod prepared;
 mod tcp;
 mod traces;
 mod v1;
