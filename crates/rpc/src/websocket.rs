@@ -24,7 +24,7 @@ use crate::options::Limits;
 
 /// Larger messages are written in pieces of this size, so that pings pass between them and the
 /// write buffer stays small. Smaller ones are one frame, as the original contract has it.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 4 << 20;
 /// Bytes in the write buffer that start a write without a flush.
 const WRITE_BUFFER: usize = 128 << 10;
 
