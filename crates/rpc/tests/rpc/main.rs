@@ -6,6 +6,7 @@ mod common;
 mod calls;
 mod frames;
 mod lines;
+mod local;
 mod tcp;
 mod traces;
 mod v1;
