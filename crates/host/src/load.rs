@@ -111,6 +111,7 @@ impl Host {
                 all_env.extend(env.clone());
                 launcher = Some(Launcher {
                     id,
+                    host: Arc::downgrade(inner),
                     runtime,
                     package: Arc::clone(package),
                     env: all_env,
@@ -122,6 +123,7 @@ impl Host {
                     log: Arc::clone(&store),
                     tracker: inner.tracker.clone(),
                     token: Mutex::default(),
+                    waiting: Mutex::default(),
                 });
                 log = Some(store);
             }
