@@ -350,7 +350,7 @@ impl Actor {
             }
             Act::StopChild => {
                 self.state.readying = None;
-                self.withdraw();
+                self.withdraw(Refused::Inactive);
                 match &self.state.child {
                     Child::None => {}
                     Child::Making { cancel, .. } => cancel.cancel(),
@@ -399,9 +399,9 @@ impl Actor {
     }
 
     /// Whatever the child says on the socket that it was handed comes too late.
-    fn withdraw(&self) {
+    fn withdraw(&self, why: Refused) {
         if let Some(launcher) = &self.launcher {
-            launcher.withdraw();
+            launcher.withdraw(why);
         }
     }
 
@@ -421,7 +421,7 @@ impl Actor {
             return;
         };
         let Some(peer) = open(Ok(())) else { return };
-        self.withdraw();
+        self.withdraw(Refused::Occupied);
         let watched = peer.clone();
         self.state.line = Some(Line {
             way: Way::Rpc(peer.clone()),

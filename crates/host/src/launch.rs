@@ -9,10 +9,11 @@ use jackfield_grpc::{Offer, Settings};
 use jackfield_package::Package;
 use jackfield_wire::manifest::Transport;
 use jackfield_wire::{InstallationId, RuntimeProvider};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admit::Doors;
+use crate::admit::{Doors, Refused};
 use crate::failure::{Failure, Stage};
 use crate::held::Launched;
 use crate::host::Inner;
@@ -41,7 +42,7 @@ pub(crate) struct Launcher {
     /// The token of the child that lives.
     pub(crate) token: Mutex<Option<TokenHash>>,
     /// Ends the waiting for a word of it on the socket that it was handed.
-    pub(crate) waiting: Mutex<Option<CancellationToken>>,
+    pub(crate) waiting: Mutex<Option<oneshot::Sender<Refused>>>,
 }
 
 impl Launcher {
@@ -140,28 +141,29 @@ impl Launcher {
     /// Who will wait for a word of the next child, where it is one that dials.
     fn waiter(&self) -> Option<Waiter> {
         let token = *self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        let withdrawn = CancellationToken::new();
+        let (withdraw, withdrawn) = oneshot::channel();
         let waiter = Waiter {
             host: Weak::clone(&self.host),
             id: self.id,
             token: token?,
-            withdrawn: withdrawn.clone(),
+            withdrawn,
         };
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(withdrawn);
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(withdraw);
         Some(waiter)
     }
 
-    /// The socket that the child was handed becomes no line any more: it has another, or is to go.
-    pub(crate) fn withdraw(&self) {
+    /// The socket that the child was handed becomes no line any more, for this reason.
+    pub(crate) fn withdraw(&self, why: Refused) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(withdrawn) = waiting.take() {
-            withdrawn.cancel();
+        if let Some(withdraw) = waiting.take() {
+            // Whoever waited may have what it waited for.
+            let _ = withdraw.send(why);
         }
     }
 
     /// The token of the last child lets nobody in any more.
     pub(crate) fn forget(&self) {
-        self.withdraw();
+        self.withdraw(Refused::Inactive);
         let token = self
             .token
             .lock()

@@ -13,6 +13,7 @@ use jackfield_rpc::LocalSocket;
 use jackfield_wire::{Client, CloseCause, InstallationId, env};
 use rustix::net::SocketAddrUnix;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admission, Refused};
@@ -91,8 +92,15 @@ pub(crate) struct Waiter {
     pub(crate) id: InstallationId,
     /// That of the launch.
     pub(crate) token: TokenHash,
-    /// The child has another line, is to go, or is gone.
-    pub(crate) withdrawn: CancellationToken,
+    /// Comes when the child has another line, is to go, or is gone.
+    pub(crate) withdrawn: oneshot::Receiver<Refused>,
+}
+
+/// What became of the waiting.
+enum Word {
+    Greeting,
+    Garbage(CloseCause),
+    TooLate(Refused),
 }
 
 impl Waiter {
@@ -102,41 +110,40 @@ impl Waiter {
         let Some((mut socket, gone)) = self.open(socket) else {
             return;
         };
-        let greeted = tokio::select! {
+        let word = tokio::select! {
             biased;
             () = gone.cancelled() => return,
-            () = self.withdrawn.cancelled() => Err(None),
-            greeted = socket.greeted() => greeted.map_err(Some),
+            why = self.withdrawn => Word::TooLate(why.unwrap_or(Refused::Gone)),
+            greeted = socket.greeted() => match greeted {
+                Ok(true) => Word::Greeting,
+                // All that had it are gone, or have closed it: programs that do not know what it is.
+                Ok(false) => return,
+                Err(cause) => Word::Garbage(cause),
+            },
         };
         let Some(inner) = self.host.upgrade() else {
             return;
         };
-        match greeted {
-            // All that had it are gone, or closed it: programs that do not know what it is.
-            Ok(false) => {}
-            Ok(true) => {
-                let admission = Admission {
-                    id: self.id,
-                    token: self.token,
-                    client: Client {
-                        user_agent: None,
-                        speaks_v1: true,
-                    },
+        let (id, token) = (self.id, self.token);
+        match word {
+            Word::Greeting => {
+                let client = Client {
+                    user_agent: None,
+                    speaks_v1: true,
                 };
+                let admission = Admission { id, token, client };
                 if let Err(refused) = (Host { inner }).attach(admission, socket).await {
-                    tracing::debug!(id = %self.id, %refused, "a greeting came too late");
+                    tracing::debug!(%id, %refused, "a greeting came too late");
                 }
             }
-            Err(None) => {
-                let cause = CloseCause::unavailable(Refused::Occupied.to_string());
+            Word::TooLate(why) => {
+                let cause = CloseCause::unavailable(why.to_string());
                 turn_away(socket, cause, &inner.tracker);
             }
-            Err(Some(cause)) => {
-                tracing::warn!(id = %self.id, %cause, "what a plugin wrote to its socket is not taken");
+            Word::Garbage(cause) => {
+                tracing::warn!(%id, %cause, "what a plugin wrote to its socket is not taken");
                 turn_away(socket, cause.clone(), &inner.tracker);
-                let session = (Host { inner }).session(self.id);
-                if let Some(session) = session {
-                    let token = self.token;
+                if let Some(session) = (Host { inner }).session(id) {
                     let _ = session.ask(Ask::Misspoke { token, cause }).await;
                 }
             }

@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from urllib.parse import urlsplit
 
 TEXT, PING, PONG, CLOSE = 0x00000000, 0x81000000, 0x82000000, 0x83000000
@@ -64,6 +65,9 @@ if ORDER == "silent":
     hear(1)
 if ORDER == "dial-first":
     print("the door:", dial(), flush=True)
+    # Until that is the line.
+    while not os.path.exists(os.path.join(os.environ["JACKFIELD_STATE_DIR"], "go")):
+        time.sleep(0.01)
 say({"jsonrpc": "2.0", "method": "$/hello", "params": {"max_message": 1 << 20}})
 while True:
     (word,) = struct.unpack(">I", hear(4))

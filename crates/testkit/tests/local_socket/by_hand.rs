@@ -6,7 +6,7 @@ use jackfield_testkit::{bench_host, environment, eventually, states, until, unti
 use serde_json::json;
 
 use crate::bench::{
-    by_hand, call, doorless, impatient, methods, printed, until_let_go, without_door,
+    by_hand, call, doorless, impatient, methods, printed, state, until_let_go, without_door,
 };
 
 #[tokio::test]
@@ -36,7 +36,8 @@ async fn a_dial_beside_it_is_refused() {
 #[tokio::test]
 async fn a_greeting_beside_a_dial_is_refused() {
     let host = bench_host(methods).await;
-    let session = host.start(by_hand("dial-first")).await;
+    let session = host.run(by_hand("dial-first")).await;
+    std::fs::write(state(&host, &session).join("go"), "").unwrap();
     eventually_printed(&session, "close: 1013 already connected").await;
     assert!(
         printed(&session)
