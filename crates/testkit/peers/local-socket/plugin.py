@@ -19,7 +19,11 @@ TEXT, PING, PONG, CLOSE = 0x00000000, 0x81000000, 0x82000000, 0x83000000
 
 def say(message):
     text = json.dumps(message).encode()
-    LINE.sendall(struct.pack(">I", len(text)) + text)
+    try:
+        LINE.sendall(struct.pack(">I", len(text)) + text)
+    except BrokenPipeError:
+        # The host has hung up, and has said why.
+        pass
 
 
 def hear(size):
