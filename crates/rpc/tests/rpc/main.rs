@@ -7,6 +7,7 @@ mod calls;
 mod frames;
 mod lines;
 mod local;
+mod local_ends;
 mod tcp;
 mod traces;
 mod v1;

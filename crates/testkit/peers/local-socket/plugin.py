@@ -19,10 +19,14 @@ TEXT, PING, PONG, CLOSE = 0x00000000, 0x81000000, 0x82000000, 0x83000000
 
 def say(message):
     text = json.dumps(message).encode()
+    write(struct.pack(">I", len(text)) + text)
+
+
+def write(frame):
     try:
-        LINE.sendall(struct.pack(">I", len(text)) + text)
+        LINE.sendall(frame)
     except BrokenPipeError:
-        # The host has hung up, and has said why.
+        # The host has hung up. Why may still be there to be read.
         pass
 
 
@@ -57,7 +61,7 @@ def answer(request):
         threading.Thread(target=reply, daemon=True).start()
         return None
     if method == "garbage":
-        LINE.sendall(b"\xff\xff\xff\xff and so on")
+        write(b"\xff\xff\xff\xff and so on")
         return None
     return {"method": method, "params": params}
 
@@ -76,12 +80,12 @@ say({"jsonrpc": "2.0", "method": "$/hello", "params": {"max_message": 1 << 20}})
 while True:
     (word,) = struct.unpack(">I", hear(4))
     if word == PING:
-        LINE.sendall(struct.pack(">I", PONG))
+        write(struct.pack(">I", PONG))
     elif word == PONG:
         pass
     elif word >= CLOSE:
         farewell = hear(word - CLOSE)
-        LINE.sendall(struct.pack(">I", word) + farewell)
+        write(struct.pack(">I", word) + farewell)
         (code,) = struct.unpack(">H", farewell[:2])
         print(f"close: {code} {farewell[2:].decode()}", flush=True)
         if ORDER == "dial-first":

@@ -1,8 +1,12 @@
 //! A plugin in another language that speaks on the socket by hand.
 
 use jackfield::ReportedState::{Active, Connecting, Errored, Inactive};
-use jackfield::{ActiveState, CallOptions};
-use jackfield_testkit::{bench_host, environment, eventually, states, until, until_state, within};
+use std::time::Duration;
+
+use jackfield::{ActiveState, CallOptions, LogQuery, Session};
+use jackfield_testkit::{
+    bench_host, environment, eventually, manifest, package, states, until, until_state, within,
+};
 use serde_json::json;
 
 use crate::bench::{
@@ -17,6 +21,28 @@ async fn it_greets_and_is_active() {
     assert_eq!(call(&session, "echo", said.clone()).await["params"], said);
     let pid = session.status().borrow().pid.unwrap();
     assert_eq!(environment(pid).await["JACKFIELD_RPC_FD"], "3");
+    within(session.set_active_state(ActiveState::Inactive))
+        .await
+        .unwrap();
+}
+
+/// What the description shows works as it stands there.
+#[tokio::test]
+async fn the_example_of_the_description_works() {
+    let description = include_str!("../../../../docs/local-socket.md");
+    let (_, example) = description.split_once("```python\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let handle = "def handle(message):\n    return {\"heard\": message[\"params\"]}\n\n";
+    let command = json!({"command": "python3", "args": ["example.py"]});
+    let plugin = package(
+        &manifest(command),
+        &[("example.py", format!("{handle}{example}").as_bytes())],
+    );
+    let host = without_door().await;
+    let session = host.run(plugin).await;
+    for n in 0..3 {
+        assert_eq!(call(&session, "echo", json!(n)).await["heard"], n);
+    }
     within(session.set_active_state(ActiveState::Inactive))
         .await
         .unwrap();
@@ -47,19 +73,21 @@ async fn a_greeting_beside_a_dial_is_refused() {
     assert_eq!(session.status().borrow().state, Active);
 }
 
-async fn eventually_printed(session: &jackfield::Session, what: &str) {
-    let mut logs = session
-        .logs(jackfield::LogQuery::default().follow())
-        .unwrap();
-    within(async {
+/// Waits until it has printed this.
+async fn eventually_printed(session: &Session, what: &str) {
+    let mut logs = session.logs(LogQuery::default().follow()).unwrap();
+    let mut heard = Vec::new();
+    let found = async {
         while let Some(record) = logs.next().await {
-            if record.text.contains(what) {
-                return;
+            heard.push(record.text);
+            if heard.last().is_some_and(|text| text.contains(what)) {
+                return true;
             }
         }
-        panic!("the log ended without {what}");
-    })
-    .await;
+        false
+    };
+    let found = tokio::time::timeout(Duration::from_secs(30), found).await;
+    assert_eq!(found, Ok(true), "{heard:#?}\n{:#?}", session.history());
 }
 
 /// Garbage later on ends the line, and the plugin may dial again; it does not.
@@ -114,10 +142,8 @@ async fn start_and_stop_race() {
         assert_eq!(session.status().borrow().state, Inactive);
     }
     let mark = host.mark();
-    eventually(
-        std::time::Duration::from_secs(20),
-        "nothing is left",
-        || jackfield_testkit::alive_with(&mark).is_empty(),
-    )
+    eventually(Duration::from_secs(20), "nothing is left", || {
+        jackfield_testkit::alive_with(&mark).is_empty()
+    })
     .await;
 }
