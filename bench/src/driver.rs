@@ -100,12 +100,7 @@ impl Driver {
     ///
     /// # Errors
     /// As [`tell`](Self::tell).
-    pub async fn rate(
-        &mut self,
-        count: u64,
-        in_flight: u64,
-        bytes: usize,
-    ) -> Result<f64, Failure> {
+    pub async fn rate(&mut self, count: u64, in_flight: u64, bytes: usize) -> Result<f64, Failure> {
         let calls = Calls {
             count,
             in_flight,

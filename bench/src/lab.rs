@@ -115,7 +115,9 @@ impl Lab {
         let into = PoisonError::into_inner;
         (
             self.versions.into_inner().unwrap_or_else(into),
-            self.left_out.into_inner().unwrap_or_else(PoisonError::into_inner),
+            self.left_out
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
         )
     }
 }

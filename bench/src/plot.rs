@@ -17,7 +17,11 @@ const BAR: u32 = 26;
 pub fn bars(row: &Row, path: &Path) -> Result<(), Failure> {
     let count = row.contestants.len();
     let height = BAR * u32::try_from(count)? + 80;
-    let most = row.contestants.iter().map(|one| one.spread.high).fold(0.0, f64::max);
+    let most = row
+        .contestants
+        .iter()
+        .map(|one| one.spread.high)
+        .fold(0.0, f64::max);
     let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
@@ -28,7 +32,12 @@ pub fn bars(row: &Row, path: &Path) -> Result<(), Failure> {
         .y_label_area_size(210)
         .build_cartesian_2d(0.0..most * 1.05, (0..count).into_segmented())?;
     // The first one on top.
-    let names: Vec<&str> = row.contestants.iter().rev().map(|one| one.name.as_str()).collect();
+    let names: Vec<&str> = row
+        .contestants
+        .iter()
+        .rev()
+        .map(|one| one.name.as_str())
+        .collect();
     chart
         .configure_mesh()
         .disable_y_mesh()
@@ -53,7 +62,10 @@ pub fn bars(row: &Row, path: &Path) -> Result<(), Failure> {
     }))?;
     chart.draw_series(rows.map(|(at, one)| {
         let ends = [one.spread.low, one.spread.high];
-        PathElement::new(ends.map(|x| (x, SegmentValue::CenterOf(at))).to_vec(), BLACK)
+        PathElement::new(
+            ends.map(|x| (x, SegmentValue::CenterOf(at))).to_vec(),
+            BLACK,
+        )
     }))?;
     root.present()?;
     Ok(())
@@ -97,7 +109,9 @@ pub fn growth(row: &Row, path: &Path) -> Result<(), Failure> {
     for (who, role, line) in &lines {
         let colour = of_role(*role);
         chart
-            .draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)).point_size(3))?
+            .draw_series(
+                LineSeries::new(line.iter().copied(), colour.stroke_width(2)).point_size(3),
+            )?
             .label(*who)
             .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], colour));
     }

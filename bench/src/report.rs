@@ -38,7 +38,10 @@ fn page(results: &Results, notes: &Path) -> Result<String, Failure> {
     let machine = &results.machine;
     writeln!(page, "# How fast Jackfield is\n")?;
     if results.quick {
-        writeln!(page, "**A run to see that everything works: the figures mean nothing.**\n")?;
+        writeln!(
+            page,
+            "**A run to see that everything works: the figures mean nothing.**\n"
+        )?;
     }
     writeln!(
         page,
@@ -60,7 +63,11 @@ fn page(results: &Results, notes: &Path) -> Result<String, Failure> {
     )?;
     targets(&mut page, results)?;
     for measure in measures::all() {
-        let rows: Vec<&Row> = results.rows.iter().filter(|row| row.group == measure.name).collect();
+        let rows: Vec<&Row> = results
+            .rows
+            .iter()
+            .filter(|row| row.group == measure.name)
+            .collect();
         if rows.is_empty() {
             continue;
         }
@@ -81,7 +88,10 @@ fn page(results: &Results, notes: &Path) -> Result<String, Failure> {
 }
 
 fn targets(page: &mut String, results: &Results) -> Result<(), Failure> {
-    writeln!(page, "| what | who | beside | is | target | |\n|---|---|---|---|---|---|")?;
+    writeln!(
+        page,
+        "| what | who | beside | is | target | |\n|---|---|---|---|---|---|"
+    )?;
     for row in &results.rows {
         for target in &row.targets {
             let Target { who, against, .. } = target;
@@ -130,7 +140,14 @@ fn table(page: &mut String, row: &Row) -> Result<(), Failure> {
     writeln!(page, "| | {} |\n|---|---|", row.unit)?;
     for one in &row.contestants {
         let Spread { median, low, high } = one.spread;
-        writeln!(page, "| {} | {} ({} to {}) |", one.name, number(median), number(low), number(high))?;
+        writeln!(
+            page,
+            "| {} | {} ({} to {}) |",
+            one.name,
+            number(median),
+            number(low),
+            number(high)
+        )?;
     }
     writeln!(page, "\n![{}](benchmark/{}.svg)\n", row.what, row.id)?;
     Ok(())
@@ -168,7 +185,12 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        for (value, text) in [(1_234_567.8, "1,234,568"), (999.4, "999"), (12.34, "12.3"), (0.5, "0.50")] {
+        for (value, text) in [
+            (1_234_567.8, "1,234,568"),
+            (999.4, "999"),
+            (12.34, "12.3"),
+            (0.5, "0.50"),
+        ] {
             assert_eq!(number(value), text);
         }
     }

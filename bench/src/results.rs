@@ -168,10 +168,20 @@ impl Row {
             eprintln!("    {:28} {median:12.2} ({low:.2} to {high:.2})", one.name);
         }
         for target in &self.targets {
-            let Target { who, against, ratio, factor, plus, met, .. } = target;
+            let Target {
+                who,
+                against,
+                ratio,
+                factor,
+                plus,
+                met,
+                ..
+            } = target;
             let met = if *met { "" } else { "  MISSED" };
             let Spread { median, low, high } = ratio;
-            eprintln!("    {who} / {against}: {median:.2} ({low:.2} to {high:.2}), target {factor:.2} + {plus}{met}");
+            eprintln!(
+                "    {who} / {against}: {median:.2} ({low:.2} to {high:.2}), target {factor:.2} + {plus}{met}"
+            );
         }
     }
 }

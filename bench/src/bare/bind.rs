@@ -42,8 +42,8 @@ async fn answer(
     let _ = request.into_body().collect().await;
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let body = Full::new(Bytes::from_static(EMPTY))
-        .with_trailers(std::future::ready(Some(Ok(trailers))));
+    let body =
+        Full::new(Bytes::from_static(EMPTY)).with_trailers(std::future::ready(Some(Ok(trailers))));
     let mut response = Response::new(body);
     response.headers_mut().insert(
         http::header::CONTENT_TYPE,

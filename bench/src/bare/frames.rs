@@ -94,7 +94,8 @@ impl Socket {
     }
 
     fn push(&mut self, message: &[u8]) {
-        self.write.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+        self.write
+            .put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
         self.write.extend_from_slice(message);
     }
 }

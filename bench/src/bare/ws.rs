@@ -46,9 +46,7 @@ impl BareWs {
 }
 
 /// Listens, starts the program that echoes, and lets it in.
-pub(super) async fn connected(
-    peer: &Path,
-) -> Result<(WebSocketStream<TcpStream>, Child), Failure> {
+pub(super) async fn connected(peer: &Path) -> Result<(WebSocketStream<TcpStream>, Child), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let peer = Command::new(peer)
         .args(["ws", &listener.local_addr()?.to_string()])

@@ -93,7 +93,11 @@ async fn main() -> Result<(), Failure> {
             serve("Jackfield", Restarted::start(&plugin, Way::Local).await?).await
         }
         Which::Stops { count } => {
-            serve("Jackfield", Stops::start(&plugin, &["--dial"], count).await?).await
+            serve(
+                "Jackfield",
+                Stops::start(&plugin, &["--dial"], count).await?,
+            )
+            .await
         }
         Which::DeafStops { count } => {
             let args = ["--dial", "--deaf"];

@@ -17,9 +17,12 @@ async fn main() -> Result<(), Failure> {
     };
     let plugin = plugin
         .method::<Echo, _>(async |_call: Call, text: Text| Ok::<_, Fault>(text))
-        .raw_method(RAW_ECHO, async |_call: Call, params: Option<Box<RawValue>>| {
-            params.ok_or_else(|| Fault::invalid_params("nothing to echo"))
-        });
+        .raw_method(
+            RAW_ECHO,
+            async |_call: Call, params: Option<Box<RawValue>>| {
+                params.ok_or_else(|| Fault::invalid_params("nothing to echo"))
+            },
+        );
     if !has("--deaf") {
         return Ok(plugin.run().await?);
     }

@@ -46,10 +46,17 @@ async fn main() -> Result<(), Failure> {
         }
         return Ok(());
     }
-    if let Some(unknown) = options.only.iter().find(|name| all.iter().all(|one| one.name != **name)) {
-        return Err(format!("no measure is called {unknown:?}; --list says which there are").into());
+    if let Some(unknown) = options
+        .only
+        .iter()
+        .find(|name| all.iter().all(|one| one.name != **name))
+    {
+        return Err(
+            format!("no measure is called {unknown:?}; --list says which there are").into(),
+        );
     }
-    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    let wanted =
+        |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
     let lab = Lab::new(options.quick, options.peers)?;
     let machine = Machine::this();
     let (began, clock) = (now(), Instant::now());
@@ -66,7 +73,11 @@ async fn main() -> Result<(), Failure> {
     let (mut versions, left_out) = lab.noted();
     versions.insert("Jackfield".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     versions.insert("Rust".to_owned(), said("rustc", &["--version"]));
-    let missed = rows.iter().flat_map(|row| &row.targets).filter(|target| !target.met).count();
+    let missed = rows
+        .iter()
+        .flat_map(|row| &row.targets)
+        .filter(|target| !target.met)
+        .count();
     let results = Results {
         began,
         took: clock.elapsed().as_secs_f64(),

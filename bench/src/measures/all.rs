@@ -30,7 +30,9 @@ impl Measure {
 
 impl std::fmt::Debug for Measure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Measure").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Measure")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

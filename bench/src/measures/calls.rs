@@ -65,7 +65,9 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         // The first calls are for the caches, and to know how many make a slice.
         let first = driver.latencies(lab.least(400, 20) as u64, BYTES).await?;
         let mean = first.iter().sum::<f64>() / first.len() as f64;
-        let rate = driver.rate(lab.least(4000, 128) as u64, IN_FLIGHT, BYTES).await?;
+        let rate = driver
+            .rate(lab.least(4000, 128) as u64, IN_FLIGHT, BYTES)
+            .await?;
         let slice = if lab.quick { 0.001 } else { SLICE };
         runners.push(Runner {
             driver,

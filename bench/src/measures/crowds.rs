@@ -11,14 +11,22 @@ const FANOUT: &str = "Jackfield";
 const BARE: &str = "bare WebSocket";
 
 pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
-    Ok(vec![cpu(lab).await?, memory(lab).await?, events(lab).await?])
+    Ok(vec![
+        cpu(lab).await?,
+        memory(lab).await?,
+        events(lab).await?,
+    ])
 }
 
 /// Ours, and the floor, with so many connections.
 async fn pair(lab: &Lab, count: usize) -> Result<[(Driver, Role); 2], Failure> {
     let count = count.to_string();
-    let bare = lab.driver(&label(BARE, &count), &["bare-crowd", &count]).await?;
-    let ours = lab.driver(&label(FANOUT, &count), &["crowd", &count]).await?;
+    let bare = lab
+        .driver(&label(BARE, &count), &["bare-crowd", &count])
+        .await?;
+    let ours = lab
+        .driver(&label(FANOUT, &count), &["crowd", &count])
+        .await?;
     Ok([(bare, Role::Floor), (ours, Role::Ours)])
 }
 
@@ -94,7 +102,9 @@ async fn memory(lab: &Lab) -> Result<Row, Failure> {
 
 async fn events(lab: &Lab) -> Result<Row, Failure> {
     let count = lab.least(1000, 40);
-    let mut field = pair(lab, count).await?.map(|(driver, role)| (driver, role, Vec::new()));
+    let mut field = pair(lab, count)
+        .await?
+        .map(|(driver, role)| (driver, role, Vec::new()));
     for round in 0..lab.rounds(31) + 2 {
         for (driver, _, rounds) in &mut field {
             let answer = driver.tell(Command::Times { count: 1 }).await?;

@@ -29,7 +29,12 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
     }
     for (id, what, bytes, count) in [
         ("message-1", "Messages of 1 MiB", MIB, lab.least(60, 2)),
-        ("message-16", "Messages of 16 MiB", 16 * MIB - ENVELOPE, lab.least(5, 1)),
+        (
+            "message-16",
+            "Messages of 16 MiB",
+            16 * MIB - ENVELOPE,
+            lab.least(5, 1),
+        ),
     ] {
         for round in 0..lab.rounds(21) + 1 {
             for (driver, _, rounds) in &mut drivers {

@@ -25,7 +25,12 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
     let mib = size as f64 / MIB;
     let path = archive.to_string_lossy().into_owned();
     let mut driver = lab.driver("Jackfield", &["package", &path]).await?;
-    let unzip = Process::new("unzip").arg("-v").stdout(Stdio::null()).status().await.is_ok();
+    let unzip = Process::new("unzip")
+        .arg("-v")
+        .stdout(Stdio::null())
+        .status()
+        .await
+        .is_ok();
     if !unzip {
         lab.left_out("unzip: it is not installed (on Debian: apt-get install unzip)".to_owned());
     }
@@ -34,11 +39,20 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
     for round in 0..lab.rounds(11) + 1 {
         let answer = driver.tell(Command::Times { count: 1 }).await?;
         let took = answer.each_ns.first().ok_or("no time")?;
-        let theirs_took = if unzip { Some(unzipped(&archive, folder.path()).await?) } else { None };
+        let theirs_took = if unzip {
+            Some(unzipped(&archive, folder.path()).await?)
+        } else {
+            None
+        };
         if round > 0 {
             ours.push(mib / (*took as f64 / 1e9));
             theirs.extend(theirs_took.map(|seconds| mib / seconds));
-            let figure = |name: &str| answer.figures.get(name).map_or(f64::NAN, |kib| kib / 1024.0);
+            let figure = |name: &str| {
+                answer
+                    .figures
+                    .get(name)
+                    .map_or(f64::NAN, |kib| kib / 1024.0)
+            };
             peak.push(figure("peak_kib"));
             held.push(figure("held_kib"));
         }
@@ -80,7 +94,8 @@ fn write(archive: &Path, files: usize, bytes: usize) -> Result<usize, Failure> {
             if file % 2 == 0 {
                 content.extend_from_slice(&number.to_le_bytes());
             } else {
-                content.extend_from_slice(format!("line {} of the file\n", number % 1000).as_bytes());
+                content
+                    .extend_from_slice(format!("line {} of the file\n", number % 1000).as_bytes());
             }
         }
         content.truncate(each);

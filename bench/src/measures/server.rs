@@ -28,11 +28,25 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         return Ok(Vec::new());
     };
     let plugin = lab.program("bench-plugin");
-    let inactive: &[usize] = if lab.quick { &[0, 3] } else { &[0, 125, 250, 500] };
+    let inactive: &[usize] = if lab.quick {
+        &[0, 3]
+    } else {
+        &[0, 125, 250, 500]
+    };
     let active: &[usize] = if lab.quick { &[2] } else { &[25, 50, 100] };
     let starts = lab.rounds(5);
-    let mut ready = Row::new(NAME, "server-ready", "Start of the server, until it is ready, with so many installed", "ms");
-    let mut all_active = Row::new(NAME, "server-active", "Start of the server, until all plugins are active", "ms");
+    let mut ready = Row::new(
+        NAME,
+        "server-ready",
+        "Start of the server, until it is ready, with so many installed",
+        "ms",
+    );
+    let mut all_active = Row::new(
+        NAME,
+        "server-active",
+        "Start of the server, until all plugins are active",
+        "ms",
+    );
     let mut idle = Server::new(program)?;
     let mut installed = 0;
     for count in inactive {
@@ -98,7 +112,9 @@ impl<'a> Server<'a> {
                 Some("administrator") => self.token = text("token"),
                 Some("listening") => {
                     let url = text("url");
-                    url.trim_start_matches("http://").trim_end_matches('/').clone_into(&mut address);
+                    url.trim_start_matches("http://")
+                        .trim_end_matches('/')
+                        .clone_into(&mut address);
                 }
                 _ => {}
             }
@@ -125,7 +141,9 @@ impl<'a> Server<'a> {
             let path = "/api/plugins";
             let (_, body) = self.ask(Method::GET, path, None, Vec::new()).await?;
             let plugins = body["plugins"].as_array().cloned().unwrap_or_default();
-            let active = plugins.iter().filter(|plugin| plugin["status"]["active_state"] == "active");
+            let active = plugins
+                .iter()
+                .filter(|plugin| plugin["status"]["active_state"] == "active");
             if active.count() >= count {
                 return Ok(());
             }
@@ -144,7 +162,12 @@ impl<'a> Server<'a> {
     }
 
     /// Installs these.
-    async fn filled(&mut self, plugin: &Path, which: std::ops::Range<usize>, active: bool) -> Result<(), Failure> {
+    async fn filled(
+        &mut self,
+        plugin: &Path,
+        which: std::ops::Range<usize>,
+        active: bool,
+    ) -> Result<(), Failure> {
         self.start().await?;
         self.ready().await?;
         for number in which {
@@ -155,7 +178,14 @@ impl<'a> Server<'a> {
             });
             std::fs::write(folder.path().join("manifest.json"), manifest.to_string())?;
             let archive = pack(folder.path(), &PackOptions::default())?.bytes;
-            let (status, body) = self.ask(Method::POST, "/api/plugins", Some("application/zip"), archive.to_vec()).await?;
+            let (status, body) = self
+                .ask(
+                    Method::POST,
+                    "/api/plugins",
+                    Some("application/zip"),
+                    archive.to_vec(),
+                )
+                .await?;
             if status != 200 {
                 return Err(format!("not installed: {status} {body}").into());
             }
@@ -163,7 +193,9 @@ impl<'a> Server<'a> {
                 let id = body["id"].as_str().unwrap_or_default();
                 let path = format!("/api/plugins/{id}/active");
                 let wanted = json!({"active": "active"}).to_string().into_bytes();
-                let (status, body) = self.ask(Method::PATCH, &path, Some("application/json"), wanted).await?;
+                let (status, body) = self
+                    .ask(Method::PATCH, &path, Some("application/json"), wanted)
+                    .await?;
                 if status != 200 {
                     return Err(format!("not active: {status} {body}").into());
                 }
@@ -173,7 +205,11 @@ impl<'a> Server<'a> {
     }
 
     /// Starts it again and again: milliseconds until it is ready, and until so many are active.
-    async fn starts(&mut self, count: usize, active: usize) -> Result<(Vec<f64>, Vec<f64>), Failure> {
+    async fn starts(
+        &mut self,
+        count: usize,
+        active: usize,
+    ) -> Result<(Vec<f64>, Vec<f64>), Failure> {
         let (mut ready, mut up) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let began = Instant::now();
@@ -187,10 +223,17 @@ impl<'a> Server<'a> {
         Ok((ready, up))
     }
 
-    async fn ask(&self, method: Method, path: &str, kind: Option<&str>, body: Vec<u8>) -> Result<(u16, Value), Failure> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        kind: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<(u16, Value), Failure> {
         let running = self.running.as_ref().ok_or("it does not run")?;
         let stream = TcpStream::connect(&running.address).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let mut connections = JoinSet::new();
         connections.spawn(connection);
         let mut request = Request::builder()
@@ -201,7 +244,9 @@ impl<'a> Server<'a> {
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
-        let answer = sender.send_request(request.body(Full::new(bytes::Bytes::from(body)))?).await?;
+        let answer = sender
+            .send_request(request.body(Full::new(bytes::Bytes::from(body)))?)
+            .await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await?.to_bytes();
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::lock::Mutex;
 use jackfield::wire::manifest::Format;
 use jackfield::wire::methods::Event;
 use jackfield::{CallOptions, Host, InstallationId, Manifest, Method, Session, Spec, Token};
 use serde_json::value::RawValue;
-use futures_util::lock::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 

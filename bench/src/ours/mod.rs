@@ -57,7 +57,11 @@ impl Bench {
 }
 
 /// A package that runs this program from where it is.
-pub(crate) fn package(program: &Path, args: &[&str], extra: Value) -> Result<Arc<Package>, Failure> {
+pub(crate) fn package(
+    program: &Path,
+    args: &[&str],
+    extra: Value,
+) -> Result<Arc<Package>, Failure> {
     let folder = tempfile::tempdir()?;
     let mut manifest = json!({
         "id": "bench", "author": "jackfield", "name": "Bench", "description": "", "version": "1.0.0",
@@ -67,7 +71,9 @@ pub(crate) fn package(program: &Path, args: &[&str], extra: Value) -> Result<Arc
         manifest.extend(extra);
     }
     std::fs::write(folder.path().join("manifest.json"), manifest.to_string())?;
-    Ok(Arc::new(pack(folder.path(), &PackOptions::default())?.package))
+    Ok(Arc::new(
+        pack(folder.path(), &PackOptions::default())?.package,
+    ))
 }
 
 /// Starts it and waits until it is active.

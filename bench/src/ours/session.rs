@@ -90,7 +90,10 @@ impl Driven for Sessions {
             return call(&self.session, bytes).await;
         }
         let (params, options) = (self.large(bytes)?, CallOptions::default());
-        let answer = self.session.call_raw(RAW_ECHO, Some(&params), options).await?;
+        let answer = self
+            .session
+            .call_raw(RAW_ECHO, Some(&params), options)
+            .await?;
         match answer.get().len() == bytes + TAG {
             true => Ok(()),
             false => Err("an echo of another size".into()),

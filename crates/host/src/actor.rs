@@ -167,7 +167,12 @@ impl Actor {
                 if let Phase::Launching { up } = self.lifecycle.phase() {
                     let provider = self.launcher.as_ref().map(Launcher::provider);
                     let provider = provider.unwrap_or_default();
-                    self.state.failure = Some(report::late(provider, up, &self.policy));
+                    self.state.failure = Some(report::late(
+                        provider,
+                        up,
+                        &self.policy,
+                        self.state.misspoke.as_ref(),
+                    ));
                 }
                 self.step(Event::Due);
             }
@@ -222,6 +227,11 @@ impl Actor {
                         self.state.early = Some((open, reply));
                     }
                     _ => self.dialed((open, reply)),
+                }
+            }
+            Ask::Misspoke { token, cause } => {
+                if self.doors.knows(&token, self.id) {
+                    self.state.misspoke = Some(cause);
                 }
             }
             Ask::End => {}
@@ -331,6 +341,7 @@ impl Actor {
             Act::Launch => {
                 self.state.failure = None;
                 self.state.close_with = None;
+                self.state.misspoke = None;
                 if let Some(launcher) = &self.launcher {
                     let cancel = CancellationToken::new();
                     let made = launcher.launch(cancel.clone());
@@ -339,6 +350,7 @@ impl Actor {
             }
             Act::StopChild => {
                 self.state.readying = None;
+                self.withdraw(Refused::Inactive);
                 match &self.state.child {
                     Child::None => {}
                     Child::Making { cancel, .. } => cancel.cancel(),
@@ -386,6 +398,13 @@ impl Actor {
         }
     }
 
+    /// Whatever the child says on the socket that it was handed comes too late.
+    fn withdraw(&self, why: Refused) {
+        if let Some(launcher) = &self.launcher {
+            launcher.withdraw(why);
+        }
+    }
+
     fn no_line(&self) {
         self.line_out.send_replace(None);
         self.channel_out.send_replace(None);
@@ -402,6 +421,7 @@ impl Actor {
             return;
         };
         let Some(peer) = open(Ok(())) else { return };
+        self.withdraw(Refused::Occupied);
         let watched = peer.clone();
         self.state.line = Some(Line {
             way: Way::Rpc(peer.clone()),

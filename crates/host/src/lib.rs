@@ -77,6 +77,7 @@ mod launch;
 mod report;
 pub mod runtime;
 mod serve;
+mod shortcut;
 
 mod channel;
 mod events;

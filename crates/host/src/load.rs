@@ -112,6 +112,7 @@ impl Host {
                 all_env.extend(env.clone());
                 launcher = Some(Launcher {
                     id,
+                    host: Arc::downgrade(inner),
                     runtime,
                     package: Arc::clone(package),
                     env: all_env,
@@ -123,6 +124,7 @@ impl Host {
                     log: Arc::clone(&store),
                     tracker: inner.tracker.clone(),
                     token: Mutex::default(),
+                    waiting: Mutex::default(),
                 });
                 log = Some(store);
             }

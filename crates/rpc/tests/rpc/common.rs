@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use jackfield_rpc::{
-    Call, DialOptions, Duplex, DuplexReceiver, DuplexSender, Heartbeat, Limits, Methods, Options,
-    Peer, Received, WebSocket, dial, memory, open,
+    Call, DialOptions, Duplex, DuplexReceiver, DuplexSender, Heartbeat, Limits, LocalSocket,
+    Methods, Options, Peer, Received, WebSocket, dial, memory, open,
 };
 use jackfield_wire::{Client, CloseCause, Fault, Method};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -213,6 +213,32 @@ pub(crate) async fn raw_client(
     });
     let (peer, tasks) = open_with(WebSocket::from_stream(server), methods, options);
     (client.unwrap().0, peer, tasks)
+}
+
+/// What two peers can be connected by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Over {
+    WebSocket,
+    Local,
+}
+
+/// Two peers over a real socket.
+pub(crate) async fn over(
+    what: Over,
+    one: (Methods<()>, Options),
+    two: (Methods<()>, Options),
+) -> (Peer, Peer, TaskTracker) {
+    if let Over::WebSocket = what {
+        return over_tcp(one, two).await;
+    }
+    let tasks = TaskTracker::new();
+    let (first, second) = UnixStream::pair().unwrap();
+    let [one, two] = [(first, one), (second, two)].map(|(stream, (methods, options))| {
+        let (read, write) = stream.into_split();
+        let socket = LocalSocket::new(read, write, &options.limits);
+        open(socket, Arc::new(methods), (), options, &tasks)
+    });
+    (one, two, tasks)
 }
 
 /// Two peers over real TCP.

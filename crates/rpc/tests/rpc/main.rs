@@ -7,6 +7,8 @@ mod calls;
 mod frames;
 mod hearts;
 mod lines;
+mod local;
+mod local_ends;
 mod prepared;
 mod tcp;
 mod traces;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 /// Says when it began, and when it was dropped.
-fn hanging() -> (Methods<()>, Arc<Notify>, Arc<Notify>) {
+pub(crate) fn hanging() -> (Methods<()>, Arc<Notify>, Arc<Notify>) {
     let (begun, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let methods = {
         let (begun, dropped) = (Arc::clone(&begun), Arc::clone(&dropped));

@@ -197,10 +197,7 @@ fn answers_carry_their_method() {
         ("{ }", r#"{"method":"m" }"#),
         (r#"{"method":"own"}"#, r#"{"method":"own"}"#),
         (r#"{"method":null}"#, r#"{"method":null}"#),
-        (
-            r#"{"method":1,"method":2}"#,
-            r#"{"method":1,"method":2}"#,
-        ),
+        (r#"{"method":1,"method":2}"#, r#"{"method":1,"method":2}"#),
         (r#"{"a":1,"method":{}}"#, r#"{"a":1,"method":{}}"#),
         (
             r#"{"x":{"method":1}}"#,
