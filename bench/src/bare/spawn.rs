@@ -5,12 +5,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf as _, BytesMut};
 use connectrpc::Protocol;
 use connectrpc::client::{ClientConfig, Http2Connection};
 use futures_util::{SinkExt as _, StreamExt as _};
+use jackfield::wire::env;
 use kv::{KvServiceClient, PingRequest};
+use rustix::net::SocketAddrUnix;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
@@ -38,6 +41,8 @@ pub struct BareSpawn {
     kind: Kind,
     program: PathBuf,
 }
+
+static NAMES: AtomicU64 = AtomicU64::new(0);
 
 /// Ends the program however its measuring ended.
 struct Ends(Child);
@@ -78,7 +83,7 @@ impl Driven for BareSpawn {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
                 let url = format!("ws://{}/rpc?token=x", listener.local_addr()?);
                 let child = self.run(|command| {
-                    command.arg("--dial").env("JACKFIELD_RPC_URL", &url);
+                    command.arg("--dial").env(env::RPC_URL, &url);
                 })?;
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
@@ -89,10 +94,18 @@ impl Driven for BareSpawn {
             }
             Kind::Local => {
                 let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+                // By this the plugin knows that it is a host's.
+                let name = format!(
+                    "{}bench-{}",
+                    env::RPC_PEER,
+                    NAMES.fetch_add(1, Ordering::Relaxed) ^ (u64::from(std::process::id()) << 32)
+                );
+                let name = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
+                rustix::net::bind(&ours, &name)?;
                 let child = self.run(|command| {
                     command
                         .stdin(Stdio::from(OwnedFd::from(theirs)))
-                        .env("JACKFIELD_RPC_FD", "0");
+                        .env(env::RPC_FD, "0");
                 })?;
                 ours.set_nonblocking(true)?;
                 answered(UnixStream::from_std(ours)?).await?;
@@ -121,11 +134,12 @@ fn is_answer(text: &str) -> bool {
     text.contains("\"result\"")
 }
 
+/// The plugin says something first; then it is asked.
 async fn answered(mut socket: UnixStream) -> Result<(), Failure> {
     let request = request();
     let mut frame = u32::try_from(request.len())?.to_be_bytes().to_vec();
     frame.extend(request.as_bytes());
-    socket.write_all(&frame).await?;
+    let mut frame = Some(frame);
     let mut read = BytesMut::new();
     loop {
         while let Some(head) = read.first_chunk::<4>() {
@@ -136,6 +150,9 @@ async fn answered(mut socket: UnixStream) -> Result<(), Failure> {
             read.advance(4);
             if is_answer(std::str::from_utf8(&read.split_to(size))?) {
                 return Ok(());
+            }
+            if let Some(frame) = frame.take() {
+                socket.write_all(&frame).await?;
             }
         }
         if socket.read_buf(&mut read).await? == 0 {
