@@ -71,12 +71,15 @@ pub fn bars(row: &Row, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Who, what that is, and its points.
+type Line<'a> = (&'a str, Role, Vec<(f64, f64)>);
+
 /// Lines over how many there are: for rows whose contestants are named `who, count`.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn growth(row: &Row, path: &Path) -> Result<(), Failure> {
-    let mut lines: Vec<(&str, Role, Vec<(f64, f64)>)> = Vec::new();
+    let mut lines: Vec<Line<'_>> = Vec::new();
     for one in &row.contestants {
         let Some((who, count)) = one.name.rsplit_once(", ") else {
             continue;

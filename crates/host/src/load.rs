@@ -132,8 +132,9 @@ impl Host {
         let board = Arc::new(StatusBoard::new());
         let (mail, inbox) = mpsc::channel(MAILBOX);
         let (line_out, line) = watch::channel(None);
-        let (channel_out, channel) = watch::channel(None);
-        let (running_out, running) = watch::channel(None);
+        let serves = spec.manifest().transport == Transport::Grpc;
+        let (channel_out, channel) = serves.then(|| watch::channel(None)).unzip();
+        let running = Arc::new(Mutex::new(None));
         let gone = inner.gone.child_token();
         let outbox = Arc::new(Outbox {
             id,
@@ -155,14 +156,14 @@ impl Host {
             board: Arc::clone(&board),
             line_out,
             channel_out,
-            running_out,
+            running_out: Arc::clone(&running),
             mail: inbox,
             to_self: mail.downgrade(),
             tracker: inner.tracker.clone(),
             gone: gone.clone(),
             state: Held::default(),
         };
-        inner.tracker.spawn(actor.run());
+        inner.tracker.spawn(Box::new(actor).run());
         Ok(Session {
             shared: Arc::new(Shared {
                 spec,

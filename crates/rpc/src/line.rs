@@ -7,7 +7,7 @@ use std::time::Duration;
 use jackfield_wire::{CloseCause, Xid};
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +18,7 @@ use crate::inbound::Inbound;
 use crate::options::Options;
 use crate::outlet::{Outgoing, Outlet};
 use crate::pending::{Forgotten, Pending};
+use crate::pulse::later;
 use crate::v1;
 
 /// How long the other side may leave all of [`REPLIES`](crate::outlet::REPLIES) unread.
@@ -41,8 +42,8 @@ pub(crate) struct Line {
     /// What its reader is told.
     pub(crate) bell: Bell,
     pending: Mutex<Pending>,
-    /// Set before `over` is cancelled.
-    ended: OnceLock<CloseCause>,
+    /// Why, and when. Set before `over` is cancelled.
+    ended: OnceLock<(CloseCause, Instant)>,
     /// The other side is known not to be there: no use to wait for its farewell.
     dead: AtomicBool,
     close_code: AtomicU16,
@@ -99,7 +100,7 @@ impl Line {
 
     /// Ends the line; only the first cause counts.
     pub(crate) fn end(&self, cause: &CloseCause) {
-        if self.ended.set(cause.clone()).is_ok() {
+        if self.ended.set((cause.clone(), Instant::now())).is_ok() {
             tracing::debug!(%cause, "line ended");
             let waiting = self.pending().close(cause);
             self.over.cancel();
@@ -124,7 +125,13 @@ impl Line {
     }
 
     pub(crate) fn cause(&self) -> Option<CloseCause> {
-        self.ended.get().cloned()
+        self.ended.get().map(|(cause, _)| cause.clone())
+    }
+
+    /// Until when the end of this line may take; now, while it is open.
+    pub(crate) fn grace_ends(&self) -> Instant {
+        let ended = self.ended.get().map(|(_, at)| *at);
+        later(ended.unwrap_or_else(Instant::now), self.options.close_grace)
     }
 
     pub(crate) fn set_close_code(&self, code: u16) {

@@ -86,7 +86,7 @@ pub(crate) fn is_dead(heartbeat: &Heartbeat, heard: Instant, now: Instant) -> bo
 }
 
 /// That much later; for what is beyond the clock, such as [`Duration::MAX`], never.
-fn later(than: Instant, by: Duration) -> Instant {
+pub(crate) fn later(than: Instant, by: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     than.checked_add(by.min(NEVER)).unwrap_or(than)
 }

@@ -61,7 +61,8 @@ pub(crate) async fn run<C: Clone + Send + Sync + 'static>(
     if !line.is_dead() {
         // Without reading on, the other side's last words would reset the connection and take
         // ours with them.
-        let _ = timeout(line.options.close_grace, receiver.drain()).await;
+        let draining = timeout(line.options.close_grace, receiver.drain());
+        let _ = Box::pin(draining).await;
     }
 }
 
@@ -114,20 +115,22 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             }
             let message = format!("a message of {size} bytes; at most {limit} are taken");
             let fault = Fault::new(Fault::INVALID_REQUEST, message);
-            return self.refuse(id, fault).await;
+            return Box::pin(self.refuse(id, fault)).await;
         }
+        // A line that waits for its next message holds what may be waited for in handling one: boxes,
+        // where that is seldom or costs little beside the rest.
         match Frame::parse(text) {
             Frame::Request {
                 id,
                 method,
                 params,
                 traceparent,
-            } => self.on_request(id, method, params, traceparent).await,
+            } => Box::pin(self.on_request(id, method, params, traceparent)).await,
             Frame::Response { id, outcome } => {
                 self.settle(id, outcome.map_err(CallError::Refused));
                 Ok(())
             }
-            Frame::Malformed { id, fault } => self.refuse(id.as_deref(), fault).await,
+            Frame::Malformed { id, fault } => Box::pin(self.refuse(id.as_deref(), fault)).await,
         }
     }
 

@@ -1,12 +1,13 @@
 //! The task that writes. It writes what is queued and flushes once.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::poll_immediate;
 use jackfield_wire::CloseCause;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use crate::duplex::DuplexSender;
 use crate::line::{Line, Watched};
@@ -31,13 +32,61 @@ enum Left {
 pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched) {
     let line = Arc::clone(&watched.0);
     let mut taker = line.outlet.taker();
-    let mut grace = pin!(async {
-        line.over.cancelled().await;
-        if !line.is_dead() {
-            sleep(line.options.close_grace).await;
+    let left = write(&mut sender, &line, &mut taker).await;
+    // Boxed: a line that is open holds only what it needs to write.
+    Box::pin(part(sender, &line, &mut taker, left)).await;
+}
+
+/// Over when the line is, and its time to end as well.
+async fn grace(line: &Line) {
+    line.over.cancelled().await;
+    if !line.is_dead() {
+        sleep_until(line.grace_ends()).await;
+    }
+}
+
+async fn write<S: DuplexSender>(sender: &mut S, line: &Line, taker: &mut Taker<'_>) -> Left {
+    loop {
+        let next = taker.next().await;
+        if matches!(next, Next::Write(_)) && line.is_busy() {
+            // Whoever is about to say something has the processor first: messages that are written
+            // together cost one system call, and wake the other side once.
+            yield_now().await;
         }
-    });
-    let left = write(&mut sender, &line, &mut taker, grace.as_mut()).await;
+        let mut writing = pin!(async {
+            match next {
+                Next::Over => None,
+                Next::Write(message) => Some(batch(sender, line, taker, message).await),
+                Next::Ping => Some(sender.ping().await),
+            }
+        });
+        let written = match poll_immediate(writing.as_mut()).await {
+            Some(written) => written,
+            // It does not read as fast as it is written to. As a rule nothing has to be waited for.
+            None => {
+                let patient = async {
+                    tokio::select! {
+                        biased;
+                        written = writing => Ok(written),
+                        () = grace(line) => Err(Left::Stuck),
+                    }
+                };
+                match Box::pin(patient).await {
+                    Ok(written) => written,
+                    Err(left) => return left,
+                }
+            }
+        };
+        match written {
+            Some(Ok(())) => {}
+            Some(Err(cause)) => return Left::Failed(cause),
+            None => return Left::Tidy,
+        }
+    }
+}
+
+/// Says why the line has ended, once it has.
+async fn part(mut sender: impl DuplexSender, line: &Line, taker: &mut Taker<'_>, left: Left) {
     match &left {
         Left::Tidy => {}
         // Its time is over, and a close frame would wait behind what is stuck.
@@ -52,38 +101,11 @@ pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched) {
         biased;
         () = async {
             if matches!(left, Left::Tidy) && line.close_code().is_none() {
-                answers(&mut sender, &mut taker).await;
+                answers(&mut sender, taker).await;
             }
             sender.close(&cause).await;
         } => {}
-        () = grace => {}
-    }
-}
-
-async fn write<S: DuplexSender>(
-    sender: &mut S,
-    line: &Line,
-    taker: &mut Taker<'_>,
-    mut grace: Pin<&mut impl Future<Output = ()>>,
-) -> Left {
-    loop {
-        let next = taker.next().await;
-        let writing = async {
-            match next {
-                Next::Over => None,
-                Next::Write(message) => Some(batch(sender, line, taker, message).await),
-                Next::Ping => Some(sender.ping().await),
-            }
-        };
-        tokio::select! {
-            biased;
-            written = writing => match written {
-                Some(Ok(())) => {}
-                Some(Err(cause)) => return Left::Failed(cause),
-                None => return Left::Tidy,
-            },
-            () = &mut grace => return Left::Stuck,
-        }
+        () = grace(line) => {}
     }
 }
 
@@ -94,7 +116,6 @@ async fn batch<S: DuplexSender>(
     first: Outgoing,
 ) -> Result<(), CloseCause> {
     let mut next = Some(first);
-    let mut waited = false;
     for left in (0..BATCH).rev() {
         match next.take() {
             Some(Outgoing::Call(id, text)) => {
@@ -106,15 +127,7 @@ async fn batch<S: DuplexSender>(
             Some(Outgoing::Answer(text) | Outgoing::Note(text)) => sender.send(text).await?,
             None => break,
         }
-        if left == 0 {
-            break;
-        }
-        next = taker.try_next();
-        if next.is_none() && !waited && line.is_busy() {
-            // Whoever is about to say something has the processor first: one write takes as long as
-            // the rest of several messages, and wakes the other side once for each.
-            waited = true;
-            yield_now().await;
+        if left > 0 {
             next = taker.try_next();
         }
     }
