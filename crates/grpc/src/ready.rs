@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::channel::ChannelError;
@@ -87,11 +88,20 @@ async fn until_ready<P: Ping>(
         };
         last.put(over, weight, reason);
         if weight < Weight::Said || !pace.hurries() {
-            sleep(pace.delay()).await;
+            nap(pace.delay()).await;
         }
     }
     channel.set_timeout(endpoint.settings().default_timeout);
     Ok(())
+}
+
+/// Waits that long. The runtime's timer counts in milliseconds and takes one more to be sure, which is as long as a quick
+/// program takes to listen; for less than that a thread sleeps.
+async fn nap(time: Duration) {
+    if time >= Duration::from_millis(1) {
+        return sleep(time).await;
+    }
+    let _ = spawn_blocking(move || std::thread::sleep(time)).await;
 }
 
 /// A ping that had no more time than this before all of it was over proves nothing by its silence.
@@ -109,7 +119,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             hurried: Self::HURRIED,
-            delay: Duration::from_millis(1),
+            delay: Self::SHORTEST,
             patience: Duration::from_secs(1),
         }
     }
@@ -117,6 +127,7 @@ impl Default for Pace {
 
 impl Pace {
     const HURRIED: u32 = 8;
+    const SHORTEST: Duration = Duration::from_micros(150);
     const LONGEST: Duration = Duration::from_millis(50);
 
     /// Whether one that says that it is not ready is asked again at once. A server that is up is ready within a few
@@ -128,7 +139,7 @@ impl Pace {
         hurries
     }
 
-    /// How long to wait now: 1 ms at first, then each time a quarter longer, up to 50 ms.
+    /// How long to wait now: 0.15 ms at first, then each time a quarter longer, up to 50 ms.
     fn delay(&mut self) -> Duration {
         let delay = self.delay;
         self.delay = (delay * 5 / 4).min(Self::LONGEST);
@@ -249,11 +260,13 @@ mod tests {
     fn delays_grow_by_a_quarter_to_fifty_milliseconds() {
         let mut pace = Pace::default();
         let delays: Vec<_> = (0..40).map(|_| pace.delay()).collect();
-        assert_eq!(delays[0], Duration::from_millis(1));
-        assert_eq!(delays[1], Duration::from_micros(1250));
+        assert_eq!(delays[0], Pace::SHORTEST);
+        assert_eq!(delays[4], Pace::SHORTEST * 625 / 256);
         assert!(delays.windows(2).all(|two| two[0] <= two[1]));
         assert!(delays.windows(2).all(|two| two[1] <= two[0] * 5 / 4));
         assert_eq!(delays[39], Pace::LONGEST);
+        let first: Duration = delays[..20].iter().sum();
+        assert!(first > Duration::from_millis(50), "{first:?}");
     }
 
     #[test]
@@ -261,11 +274,7 @@ mod tests {
         let mut pace = Pace::default();
         let hurried = (0..100).filter(|_| pace.hurries()).count();
         assert_eq!(hurried, 8);
-        assert_eq!(
-            pace.delay(),
-            Duration::from_millis(1),
-            "as if none had been"
-        );
+        assert_eq!(pace.delay(), Pace::SHORTEST, "as if none had been");
     }
 
     #[test]

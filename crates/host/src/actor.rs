@@ -2,7 +2,7 @@
 //!
 //! `select!` only builds an [`Input`]; the lifecycle answers with acts; the loop performs them.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use jackfield_grpc::Channel;
@@ -33,10 +33,11 @@ pub(crate) struct Actor {
     pub(crate) doors: Arc<Doors>,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) line_out: watch::Sender<Option<Peer>>,
-    pub(crate) channel_out: watch::Sender<Option<Channel>>,
-    pub(crate) running_out: watch::Sender<Option<Weak<dyn Running>>>,
-    pub(crate) mail: mpsc::Receiver<Ask>,
-    pub(crate) to_self: mpsc::WeakSender<Ask>,
+    /// Only of a plugin that serves gRPC.
+    pub(crate) channel_out: Option<watch::Sender<Option<Channel>>>,
+    pub(crate) running_out: Arc<Mutex<Option<Weak<dyn Running>>>>,
+    pub(crate) mail: mpsc::Receiver<Box<Ask>>,
+    pub(crate) to_self: mpsc::WeakSender<Box<Ask>>,
     pub(crate) tracker: TaskTracker,
     /// Cancelled when the host is gone, and when this session is.
     pub(crate) gone: CancellationToken,
@@ -56,7 +57,8 @@ enum Input {
 }
 
 impl Actor {
-    pub(crate) async fn run(mut self) {
+    /// Runs until its session ends. Boxed, for a future holds what it is given once for each step that moves it.
+    pub(crate) async fn run(mut self: Box<Self>) {
         loop {
             match self.next().await {
                 Input::Ask(Ask::End) => break,
@@ -68,7 +70,7 @@ impl Actor {
     }
 
     /// Leaves nothing behind, however it was left.
-    async fn end(mut self) {
+    async fn end(&mut self) {
         self.gone.cancel();
         // For the status alone: what it would have done is done below.
         let _ = self.lifecycle.on(Event::Stop(0), &self.policy);
@@ -119,7 +121,7 @@ impl Actor {
             news = child.news() => Input::Child(news),
             ready = readied(readying) => Input::Readied(ready),
             () = self.gone.cancelled() => Input::Ask(Ask::End),
-            ask = self.mail.recv() => Input::Ask(ask.unwrap_or(Ask::End)),
+            ask = self.mail.recv() => Input::Ask(ask.map_or(Ask::End, |ask| *ask)),
             () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => Input::Due,
         }
     }
@@ -167,7 +169,12 @@ impl Actor {
                 if let Phase::Launching { up } = self.lifecycle.phase() {
                     let provider = self.launcher.as_ref().map(Launcher::provider);
                     let provider = provider.unwrap_or_default();
-                    self.state.failure = Some(report::late(provider, up, &self.policy));
+                    self.state.failure = Some(report::late(
+                        provider,
+                        up,
+                        &self.policy,
+                        self.state.misspoke.as_ref(),
+                    ));
                 }
                 self.step(Event::Due);
             }
@@ -224,6 +231,11 @@ impl Actor {
                     _ => self.dialed((open, reply)),
                 }
             }
+            Ask::Misspoke { token, cause } => {
+                if self.doors.knows(&token, self.id) {
+                    self.state.misspoke = Some(cause);
+                }
+            }
             Ask::End => {}
         }
     }
@@ -252,7 +264,7 @@ impl Actor {
                     alive,
                     reply,
                 };
-                let _ = to_self.send(probed).await;
+                let _ = to_self.send(Box::new(probed)).await;
             }
         });
     }
@@ -267,8 +279,10 @@ impl Actor {
         if let Phase::Halting { .. } = self.lifecycle.phase() {
             running.stop();
         }
-        self.running_out
-            .send_replace(Some(Arc::downgrade(&running)));
+        *self
+            .running_out
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::downgrade(&running));
         self.state.child = Child::Running { running, exited };
         self.state.serving = serving;
         self.step(Event::Launched);
@@ -331,6 +345,7 @@ impl Actor {
             Act::Launch => {
                 self.state.failure = None;
                 self.state.close_with = None;
+                self.state.misspoke = None;
                 if let Some(launcher) = &self.launcher {
                     let cancel = CancellationToken::new();
                     let made = launcher.launch(cancel.clone());
@@ -339,6 +354,7 @@ impl Actor {
             }
             Act::StopChild => {
                 self.state.readying = None;
+                self.withdraw(Refused::Inactive);
                 match &self.state.child {
                     Child::None => {}
                     Child::Making { cancel, .. } => cancel.cancel(),
@@ -386,14 +402,27 @@ impl Actor {
         }
     }
 
+    /// Whatever the child says on the socket that it was handed comes too late.
+    fn withdraw(&self, why: Refused) {
+        if let Some(launcher) = &self.launcher {
+            launcher.withdraw(why);
+        }
+    }
+
     fn no_line(&self) {
         self.line_out.send_replace(None);
-        self.channel_out.send_replace(None);
+        self.tell_channel(None);
+    }
+
+    fn tell_channel(&self, channel: Option<Channel>) {
+        if let Some(out) = &self.channel_out {
+            out.send_replace(channel);
+        }
     }
 
     fn open(&mut self) {
         if let Some(endpoint) = self.state.ready.take() {
-            self.channel_out.send_replace(Some(endpoint.channel()));
+            self.tell_channel(Some(endpoint.channel()));
             self.state.line = Some(serve::line(&endpoint));
             self.state.started_at = Some(SystemTime::now());
             return;
@@ -402,6 +431,7 @@ impl Actor {
             return;
         };
         let Some(peer) = open(Ok(())) else { return };
+        self.withdraw(Refused::Occupied);
         let watched = peer.clone();
         self.state.line = Some(Line {
             way: Way::Rpc(peer.clone()),

@@ -30,6 +30,8 @@ pub(crate) enum Ask {
         alive: bool,
         reply: oneshot::Sender<Result<(), Refused>>,
     },
+    /// On the socket that it was handed the child said something that is no greeting.
+    Misspoke { token: TokenHash, cause: CloseCause },
     /// Kill what is left and end the task.
     End,
 }

@@ -96,6 +96,7 @@ impl Host {
                 every: policy.heartbeat,
                 dead_after: policy.dead_after,
             }),
+            heart: self.inner.heart.clone(),
             default_deadline: policy.call_deadline,
             client,
             ..Options::default()
@@ -134,7 +135,7 @@ pub(crate) fn limits(policy: &Policy) -> Limits {
 }
 
 /// Says why, and hangs up.
-fn turn_away(duplex: impl Duplex, cause: CloseCause, tracker: &TaskTracker) {
+pub(crate) fn turn_away(duplex: impl Duplex, cause: CloseCause, tracker: &TaskTracker) {
     let (mut sender, receiver) = duplex.split();
     tracker.spawn(async move {
         let _ = tokio::time::timeout(FAREWELL, sender.close(&cause)).await;

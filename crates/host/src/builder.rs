@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use jackfield_rpc::{Call, Methods};
+use jackfield_rpc::{Call, Heart, Methods};
 use jackfield_wire::{Fault, Method, RuntimeProvider};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::admit::Doors;
 use crate::host::{Host, Inner};
 use crate::listen;
 use crate::log::LogLimits;
+use crate::patience::Patience;
 use crate::policy::Policy;
 use crate::runtime::{LocalRuntime, Runtime};
 use crate::session::Session;
@@ -245,6 +246,8 @@ impl HostBuilder {
             (None, Some(bound)) => format!("ws://{}/rpc", listen::dialable(bound)),
             (None, None) => unreachable!("without a public address the host listens"),
         };
+        let (tracker, gone) = (TaskTracker::new(), CancellationToken::new());
+        let patience = Patience::new(self.policy.call_deadline, tracker.clone(), gone.clone());
         let host = Host {
             inner: Arc::new(Inner {
                 data,
@@ -258,8 +261,10 @@ impl HostBuilder {
                 doors: Arc::new(Doors::default()),
                 sessions: Mutex::default(),
                 loads: Mutex::default(),
-                tracker: TaskTracker::new(),
-                gone: CancellationToken::new(),
+                tracker,
+                heart: Heart::new(),
+                patience,
+                gone,
                 _lock: lock,
             }),
         };

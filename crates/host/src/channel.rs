@@ -51,7 +51,8 @@ impl SessionChannel {
 
     /// A channel to the process that runs now, connected.
     async fn connected(&self) -> Result<Channel, ChannelError> {
-        let mut channels = self.session.shared.channel.clone();
+        let channels = self.session.shared.channel.clone();
+        let mut channels = channels.ok_or_else(|| self.down())?;
         loop {
             let channel = channels.borrow_and_update().clone();
             if let Some(channel) = channel {

@@ -31,6 +31,8 @@ pub(crate) struct Held {
     /// A dial of a child whose launch is not reported yet: a quick program dials within a
     /// millisecond. It waits, so that `active` always comes after `connecting` and has a process.
     pub(crate) early: Option<Dial>,
+    /// Why what the child said on the socket that it was handed was not taken.
+    pub(crate) misspoke: Option<CloseCause>,
     /// The endpoint of a child that serves.
     pub(crate) serving: Option<Serving>,
     /// While it is being asked whether it is ready.

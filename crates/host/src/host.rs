@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jackfield_rpc::Methods;
+use jackfield_rpc::{Heart, Methods};
 use jackfield_wire::manifest::Transport;
 use jackfield_wire::{CloseCause, InstallationId, Mode, RuntimeProvider};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::admit::Doors;
 use crate::builder::HostBuilder;
 use crate::events::{self, PublishError, Published};
 use crate::log::LogLimits;
+use crate::patience::Patience;
 use crate::policy::Policy;
 use crate::runtime::Runtime;
 use crate::session::Session;
@@ -45,6 +46,10 @@ pub(crate) struct Inner {
     /// Held while a session is made.
     pub(crate) loads: Mutex<()>,
     pub(crate) tracker: TaskTracker,
+    /// Beats for all lines.
+    pub(crate) heart: Heart,
+    /// Until when acknowledgements of events are waited for.
+    pub(crate) patience: Patience,
     /// Cancelled when the host is: the door closes, tasks end, children die.
     pub(crate) gone: CancellationToken,
     /// Held, not used: two hosts over one folder would sweep each other's plugins.
@@ -91,7 +96,7 @@ impl Host {
         event: &str,
         payload: impl serde::Serialize,
     ) -> Result<Published, PublishError> {
-        let params = events::encode(event, payload)?;
+        let prepared = Arc::new(events::encode(event, payload)?);
         let mut published = Published::default();
         for session in self.sessions() {
             let consumes = session
@@ -99,18 +104,16 @@ impl Host {
                 .events_consumed
                 .iter()
                 .any(|e| e == event);
-            let state = session.status().borrow().state;
             // A gRPC plugin has no method for events.
             let takes = session.manifest().transport == Transport::WebSocket;
-            if !consumes || !takes || !events::wanted(state) {
+            if !consumes || !takes || !events::wanted(session.shared.board.state()) {
                 continue;
             }
-            match session.shared.events.try_send(Arc::clone(&params)) {
-                Ok(()) => published.queued.push(session.id()),
-                Err(_) => {
-                    tracing::warn!(id = %session.id(), event, "an event is dropped: too many wait");
-                    published.dropped.push(session.id());
-                }
+            if session.shared.outbox.offer(&prepared) {
+                published.queued.push(session.id());
+            } else {
+                tracing::warn!(id = %session.id(), event, "an event is dropped: too many wait");
+                published.dropped.push(session.id());
             }
         }
         Ok(published)

@@ -2,26 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use jackfield_grpc::{Offer, Settings};
 use jackfield_package::Package;
 use jackfield_wire::manifest::Transport;
 use jackfield_wire::{InstallationId, RuntimeProvider};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admit::Doors;
+use crate::admit::{Doors, Refused};
 use crate::failure::{Failure, Stage};
 use crate::held::Launched;
+use crate::host::Inner;
 use crate::log::LogStore;
 use crate::runtime::{BoxFuture, Launch, Running, Runtime, Way};
 use crate::serve::Serving;
+use crate::shortcut::{Shortcut, Waiter};
 use crate::token::{Token, TokenHash};
 
 pub(crate) struct Launcher {
     pub(crate) id: InstallationId,
+    pub(crate) host: Weak<Inner>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) package: Arc<Package>,
     pub(crate) env: BTreeMap<String, String>,
@@ -37,6 +41,8 @@ pub(crate) struct Launcher {
     pub(crate) tracker: TaskTracker,
     /// The token of the child that lives.
     pub(crate) token: Mutex<Option<TokenHash>>,
+    /// Ends the waiting for a word of it on the socket that it was handed.
+    pub(crate) waiting: Mutex<Option<oneshot::Sender<Refused>>>,
 }
 
 impl Launcher {
@@ -59,8 +65,11 @@ impl Launcher {
             }
         };
         let serving = self.serving(&way);
+        let shortcut = Shortcut::new(&mark);
+        let waiter = self.waiter();
         let launch = Launch {
             way,
+            shortcut: shortcut.clone(),
             mark,
             env: self.env.clone(),
             grace: self.grace,
@@ -87,6 +96,9 @@ impl Launcher {
                 launched = work => launched?,
                 () = patience => return Err(told_to_stop()),
             };
+            if let (Some(waiter), Some(socket)) = (waiter, shortcut.take()) {
+                tracker.spawn(waiter.wait(socket));
+            }
             Ok(keep_output(running, serving, log, &tracker))
         });
         Box::pin(async move {
@@ -126,8 +138,32 @@ impl Launcher {
         }
     }
 
+    /// Who will wait for a word of the next child, where it is one that dials.
+    fn waiter(&self) -> Option<Waiter> {
+        let token = *self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        let (withdraw, withdrawn) = oneshot::channel();
+        let waiter = Waiter {
+            host: Weak::clone(&self.host),
+            id: self.id,
+            token: token?,
+            withdrawn,
+        };
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(withdraw);
+        Some(waiter)
+    }
+
+    /// The socket that the child was handed becomes no line any more, for this reason.
+    pub(crate) fn withdraw(&self, why: Refused) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(withdraw) = waiting.take() {
+            // Whoever waited may have what it waited for.
+            let _ = withdraw.send(why);
+        }
+    }
+
     /// The token of the last child lets nobody in any more.
     pub(crate) fn forget(&self) {
+        self.withdraw(Refused::Inactive);
         let token = self
             .token
             .lock()

@@ -77,10 +77,13 @@ mod launch;
 mod report;
 pub mod runtime;
 mod serve;
+mod shortcut;
 
 mod channel;
 mod events;
 mod log;
+mod outbox;
+mod patience;
 mod session;
 
 mod answer;

@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jackfield_grpc::{KeepAlive, Settings};
 use jackfield_wire::manifest::Transport;
 use jackfield_wire::{CloseCause, InstallationId, Mode};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::actor::Actor;
 use crate::ask::Ask;
-use crate::events;
 use crate::failure::Failure;
 use crate::held::Held;
 use crate::host::Host;
 use crate::launch::Launcher;
 use crate::lifecycle::Lifecycle;
 use crate::log::LogStore;
+use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::runtime::installation_folder;
 use crate::session::{Session, Shared};
@@ -111,6 +112,7 @@ impl Host {
                 all_env.extend(env.clone());
                 launcher = Some(Launcher {
                     id,
+                    host: Arc::downgrade(inner),
                     runtime,
                     package: Arc::clone(package),
                     env: all_env,
@@ -122,6 +124,7 @@ impl Host {
                     log: Arc::clone(&store),
                     tracker: inner.tracker.clone(),
                     token: Mutex::default(),
+                    waiting: Mutex::default(),
                 });
                 log = Some(store);
             }
@@ -129,11 +132,21 @@ impl Host {
         let board = Arc::new(StatusBoard::new());
         let (mail, inbox) = mpsc::channel(MAILBOX);
         let (line_out, line) = watch::channel(None);
-        let (channel_out, channel) = watch::channel(None);
-        let (running_out, running) = watch::channel(None);
-        let (events, queue) = mpsc::channel(inner.policy.event_queue.max(1));
+        let serves = spec.manifest().transport == Transport::Grpc;
+        let (channel_out, channel) = serves.then(|| watch::channel(None)).unzip();
+        let running = Arc::new(Mutex::new(None));
         let gone = inner.gone.child_token();
-        let deliver = events::deliver(id, queue, line.clone(), board.subscribe());
+        let outbox = Arc::new(Outbox {
+            id,
+            most: inner.policy.event_queue.max(1),
+            line: line.clone(),
+            board: Arc::clone(&board),
+            patience: inner.patience.clone(),
+            tracker: inner.tracker.clone(),
+            runtime: Handle::current(),
+            gone: gone.clone(),
+            state: Mutex::default(),
+        });
         let actor = Actor {
             id,
             lifecycle: Lifecycle::new(spec.mode()),
@@ -143,18 +156,14 @@ impl Host {
             board: Arc::clone(&board),
             line_out,
             channel_out,
-            running_out,
+            running_out: Arc::clone(&running),
             mail: inbox,
             to_self: mail.downgrade(),
             tracker: inner.tracker.clone(),
             gone: gone.clone(),
             state: Held::default(),
         };
-        inner.tracker.spawn(actor.run());
-        inner
-            .tracker
-            // Handles of the session may outlive it, and with them the queue.
-            .spawn(gone.clone().run_until_cancelled_owned(deliver));
+        inner.tracker.spawn(Box::new(actor).run());
         Ok(Session {
             shared: Arc::new(Shared {
                 spec,
@@ -165,7 +174,7 @@ impl Host {
                 running,
                 call_deadline: inner.policy.call_deadline,
                 log,
-                events,
+                outbox,
                 gone,
             }),
         })

@@ -1,7 +1,7 @@
 //! How an end is told: the sentence, and advice where it is known.
 
 use jackfield_process::ExitStatus;
-use jackfield_wire::RuntimeProvider;
+use jackfield_wire::{CloseCause, RuntimeProvider, env};
 
 use crate::failure::{Failure, Stage};
 use crate::policy::Policy;
@@ -40,16 +40,25 @@ pub(crate) fn exit_failure(provider: RuntimeProvider, exit: &Exit) -> Failure {
     failure
 }
 
-/// A launch that took too long, or a process that ran and did not dial.
-pub(crate) fn late(provider: RuntimeProvider, up: bool, policy: &Policy) -> Failure {
+/// A launch that took too long, or a process that ran and did not dial. `misspoke` is what was
+/// wrong with what it said on the socket that it was handed.
+pub(crate) fn late(
+    provider: RuntimeProvider,
+    up: bool,
+    policy: &Policy,
+    misspoke: Option<&CloseCause>,
+) -> Failure {
     if up {
         let within = humantime::format_duration(policy.dial_deadline);
-        Failure::new(
-            provider,
-            Stage::Dial,
-            format!("the process ran and did not dial within {within}"),
-        )
-        .hint("it is to dial the URL in JACKFIELD_RPC_URL (or STORYDEN_RPC_URL) when it starts, and again when its line is lost")
+        let mut message = format!("the process ran and did not dial within {within}");
+        if let Some(cause) = misspoke {
+            let reason = &cause.reason;
+            message = format!(
+                "{message}; what it wrote to the descriptor in {} was not taken: {reason}",
+                env::RPC_FD
+            );
+        }
+        Failure::new(provider, Stage::Dial, message).hint("it is to dial the URL in JACKFIELD_RPC_URL (or STORYDEN_RPC_URL) when it starts, and again when its line is lost")
     } else {
         let within = humantime::format_duration(policy.launch_deadline);
         Failure::new(

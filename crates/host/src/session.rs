@@ -1,7 +1,7 @@
 //! One installed plugin as the application sees it.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use jackfield_grpc::Channel;
@@ -18,6 +18,7 @@ use crate::ask::Ask;
 use crate::channel::SessionChannel;
 use crate::failure::Failure;
 use crate::log::{LogQuery, LogStore, LogStream, LogsError};
+use crate::outbox::Outbox;
 use crate::runtime::{Running, Usage};
 use crate::spec::Spec;
 use crate::status::{Status, StatusBoard, Transition};
@@ -34,16 +35,17 @@ pub struct Session {
 
 pub(crate) struct Shared {
     pub(crate) spec: Spec,
-    pub(crate) mail: mpsc::Sender<Ask>,
+    pub(crate) mail: mpsc::Sender<Box<Ask>>,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) line: watch::Receiver<Option<Peer>>,
-    pub(crate) channel: watch::Receiver<Option<Channel>>,
+    /// Only of a plugin that serves gRPC.
+    pub(crate) channel: Option<watch::Receiver<Option<Channel>>>,
     /// The latest process; gone, or ended, when it is not there any more.
-    pub(crate) running: watch::Receiver<Option<Weak<dyn Running>>>,
+    pub(crate) running: Arc<Mutex<Option<Weak<dyn Running>>>>,
     /// Of calls over the channel that have none.
     pub(crate) call_deadline: Duration,
     pub(crate) log: Option<Arc<LogStore>>,
-    pub(crate) events: mpsc::Sender<Arc<RawValue>>,
+    pub(crate) outbox: Arc<Outbox>,
     /// Cancelled when the session has ended.
     pub(crate) gone: CancellationToken,
 }
@@ -248,7 +250,11 @@ impl Session {
     /// rule, and so done where it is called.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        let running = self.shared.running.borrow().as_ref()?.upgrade()?;
+        let running = {
+            let latest = self.shared.running.lock();
+            let latest = latest.unwrap_or_else(PoisonError::into_inner);
+            latest.as_ref()?.upgrade()?
+        };
         running.usage()
     }
 
@@ -265,7 +271,11 @@ impl Session {
     }
 
     pub(crate) async fn ask(&self, ask: Ask) -> Result<(), Ended> {
-        self.shared.mail.send(ask).await.map_err(|_| Ended)
+        self.shared
+            .mail
+            .send(Box::new(ask))
+            .await
+            .map_err(|_| Ended)
     }
 
     fn peer(&self) -> Result<Peer, CallError> {

@@ -88,6 +88,14 @@ impl StatusBoard {
         self.current.subscribe()
     }
 
+    pub(crate) fn state(&self) -> ReportedState {
+        self.current.borrow().state
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.current.borrow().pid
+    }
+
     pub(crate) fn history(&self) -> Vec<Transition> {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.iter().cloned().collect()

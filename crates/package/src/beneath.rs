@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{self, Mode, OFlags};
 
@@ -19,6 +20,11 @@ const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC)
     .union(OFlags::RDONLY);
+
+/// Opens a folder and no link to one.
+pub(crate) fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    Ok(fs::open(path, FOLDER, Mode::empty())?)
+}
 
 impl Beneath {
     pub(crate) fn new(top: OwnedFd) -> Self {

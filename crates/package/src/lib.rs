@@ -19,6 +19,10 @@
 //! Everything here blocks: files are read and written, and up to 200 MiB are inflated. In an
 //! asynchronous program it belongs on a thread for blocking work.
 //!
+//! Memory does not grow with an archive in a file, nor with the files in it. Both are read and written
+//! in pieces of 64 KiB; held besides are the archive's directory and the manifest. A package that was
+//! made from bytes holds those bytes, for as long as it lives.
+//!
 //! Reading order: [`Limits`] say how much is taken, [`Package::check`] reads an archive,
 //! [`Package::unpack`] puts it into a folder named by its [`Digest`], [`prune`] removes old ones,
 //! and [`pack`] makes an archive of a folder.
@@ -36,6 +40,7 @@ mod beneath;
 mod lock;
 mod prune;
 mod unpack;
+mod write;
 
 mod pack;
 

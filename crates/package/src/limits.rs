@@ -8,7 +8,9 @@ pub struct Limits {
     /// Files in it. Default: 2048.
     pub files: usize,
     /// Entries in it, folders included. Default: 4096. (The original counts files alone, so that an
-    /// archive of folders could use up the inodes of a disk.)
+    /// archive of folders could use up the inodes of a disk.) The archive's directory, which is held
+    /// in memory while it is looked at, may have `name_bytes` and 512 bytes for each of them, or
+    /// 128 KiB if that is more.
     pub entries: usize,
     /// Bytes of a single file, inflated. Default: 50 MiB.
     pub file_bytes: u64,

@@ -1,5 +1,4 @@
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,10 +7,11 @@ use bytes::Bytes;
 use jackfield_wire::Manifest;
 use thiserror::Error;
 
+use crate::archive::Raw;
 use crate::check::{self, Found};
 use crate::digest::Digest;
 use crate::limits::Limits;
-use crate::reason::{Reason, Rejected, Warning};
+use crate::reason::{Rejected, Warning};
 
 /// A checked package. Only a check makes one, so that it is valid wherever it is seen.
 ///
@@ -45,7 +45,7 @@ pub struct PackedFile {
     pub(crate) mode: u32,
     pub(crate) crc: u32,
     pub(crate) method: u16,
-    pub(crate) data: Range<usize>,
+    pub(crate) data: Range<u64>,
 }
 
 /// Why a file or folder could not become a package.
@@ -69,10 +69,11 @@ impl Package {
     /// Checks an archive. Nothing is written, and every entry is inflated once.
     ///
     /// # Errors
-    /// Every [`Reason`] at once.
+    /// Every [`Reason`](crate::Reason) at once.
     pub fn check(bytes: impl Into<Bytes>, limits: &Limits) -> Result<Self, Rejected> {
         let bytes = bytes.into();
-        check::check(&bytes, Source::Memory(bytes.clone()), limits)
+        let source = Source::Memory(bytes.clone());
+        check::check(&Raw::Memory(bytes), source, limits).expect("no file is read")
     }
 
     /// Checks an archive in a file. The file must stay as it is until the package was unpacked for
@@ -87,16 +88,8 @@ impl Package {
         };
         // A path that is told relative to some folder must lead to the same file later.
         let absolute = std::path::absolute(path).map_err(failed)?;
-        let bytes = match read(&absolute, limits.archive_bytes).map_err(failed)? {
-            Ok(bytes) => bytes,
-            Err(size) => {
-                let limit = limits.archive_bytes;
-                let reasons = vec![Reason::ArchiveTooLarge { size, limit }];
-                let warnings = Vec::new();
-                return Err(Rejected { reasons, warnings }.into());
-            }
-        };
-        Ok(check::check(&bytes, Source::File(absolute), limits)?)
+        let archive = Raw::open(&absolute).map_err(failed)?;
+        Ok(check::check(&archive, Source::File(absolute), limits).map_err(failed)??)
     }
 
     pub(crate) fn new(
@@ -181,14 +174,12 @@ impl Package {
         self.files().iter().map(PackedFile::size).sum()
     }
 
-    /// The archive's bytes. `None` where the file that they were read from is another one now.
-    pub(crate) fn bytes(&self) -> io::Result<Option<Bytes>> {
-        let bytes = match &self.inner.source {
-            Source::Memory(bytes) => return Ok(Some(bytes.clone())),
-            Source::File(path) => read(path, self.inner.size)?,
-        };
-        let same = |bytes: &Bytes| Digest::of(bytes) == self.inner.digest;
-        Ok(bytes.ok().filter(same))
+    /// The archive's bytes, which may be others than when it was checked if they are in a file.
+    pub(crate) fn raw(&self) -> io::Result<Raw> {
+        match &self.inner.source {
+            Source::Memory(bytes) => Ok(Raw::Memory(bytes.clone())),
+            Source::File(path) => Raw::open(path),
+        }
     }
 }
 
@@ -219,24 +210,4 @@ impl std::fmt::Debug for Source {
             Self::File(path) => path.fmt(f),
         }
     }
-}
-
-/// A whole file, or its size where that is over the limit.
-fn read(path: &Path, limit: u64) -> io::Result<Result<Bytes, u64>> {
-    // Before it is opened: to open a pipe would wait for its other end.
-    let meta = std::fs::metadata(path)?;
-    if !meta.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let file = File::open(path)?;
-    if meta.len() > limit {
-        return Ok(Err(meta.len()));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-    // It may grow while it is read.
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Ok(Err(bytes.len() as u64));
-    }
-    Ok(Ok(bytes.into()))
 }

@@ -1,18 +1,17 @@
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
-use crate::archive::{InflateError, inflate};
-use crate::beneath::Beneath;
+use crate::beneath::{Beneath, open_folder};
 use crate::digest::Digest;
 use crate::lock::Lock;
 use crate::package::{Package, PackedFile};
+use crate::write::write;
 
 /// How a package is unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,14 +130,8 @@ impl Package {
         }
         unpacked.reused = false;
         enough_space(root, self.unpacked_size())?;
-        let archive = || self.archive().unwrap_or(Path::new("")).to_owned();
-        let bytes = self.bytes().map_err(|source| UnpackError::Gone {
-            archive: archive(),
-            source,
-        })?;
-        let bytes = bytes.ok_or_else(|| UnpackError::Changed { archive: archive() })?;
         let temporary = place.temporary("new");
-        let written = write(self, &bytes, &temporary, options.sync).and_then(|()| {
+        let written = write(self, &temporary, options.sync).and_then(|()| {
             place
                 .put(&temporary, options.sync)
                 .map_err(io("rename", &temporary))
@@ -213,77 +206,6 @@ impl Place {
     }
 }
 
-fn write(package: &Package, bytes: &[u8], to: &Path, sync: bool) -> Result<(), UnpackError> {
-    let failed = |name: &str| {
-        let path = to.join(name);
-        move |source| UnpackError::Io {
-            doing: "write",
-            path,
-            source,
-        }
-    };
-    fs::DirBuilder::new()
-        .mode(0o755)
-        .create(to)
-        .map_err(failed(""))?;
-    let top = open_folder(to).map_err(failed(""))?;
-    let mut beneath = Beneath::new(top.try_clone().map_err(failed(""))?);
-    for folder in package.folders() {
-        beneath.create_folder(folder).map_err(failed(folder))?;
-    }
-    for file in package.files() {
-        write_file(&mut beneath, file, bytes, sync).map_err(failed(&file.name))?;
-    }
-    rustix::fs::fchmod(&top, rustix::fs::Mode::from_raw_mode(0o755))
-        .map_err(io::Error::from)
-        .map_err(failed(""))?;
-    if sync {
-        flush(&top).map_err(failed(""))?;
-    }
-    Ok(())
-}
-
-fn write_file(to: &mut Beneath, file: &PackedFile, bytes: &[u8], sync: bool) -> io::Result<()> {
-    let mut target = to.create_file(&file.name)?;
-    let data = &bytes[file.data.clone()];
-    let real = inflate(data, file.method, file.size, |piece| {
-        target.write_all(piece)
-    });
-    let real = real.map_err(|error| match error {
-        InflateError::Sink(error) => error,
-        InflateError::Data => io::Error::other("the archive cannot be inflated"),
-    })?;
-    // The bytes are those that were checked; this would be a mistake of ours.
-    if real.size != file.size || real.crc != file.crc {
-        return Err(io::Error::other(
-            "the archive inflates to something else now",
-        ));
-    }
-    // Not by accident: a plugin that overwrites its own program would find it changed for good.
-    let mode = match file.mode {
-        program if program & 0o111 != 0 => program & 0o555,
-        other => other & 0o777,
-    };
-    target.set_permissions(fs::Permissions::from_mode(mode))?;
-    if sync && !FLUSHES_AT_ONCE {
-        target.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Linux writes out a whole file system in one call; thousands of files one by one take seconds.
-const FLUSHES_AT_ONCE: bool = cfg!(target_os = "linux");
-
-#[cfg(target_os = "linux")]
-fn flush(folder: &OwnedFd) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(folder)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn flush(folder: &OwnedFd) -> io::Result<()> {
-    Ok(rustix::fs::fsync(folder)?)
-}
-
 fn enough_space(root: &Path, needed: u64) -> Result<(), UnpackError> {
     // A file system that cannot tell is tried.
     let Ok(stat) = rustix::fs::statvfs(root) else {
@@ -330,13 +252,6 @@ fn is_intact(beneath: &mut Beneath, file: &PackedFile) -> io::Result<bool> {
             count => crc.update(&buffer[..count]),
         }
     }
-}
-
-/// Opens a folder and no link to one.
-fn open_folder(path: &Path) -> io::Result<OwnedFd> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 /// Its time says when the folder was last asked for.

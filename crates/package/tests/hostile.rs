@@ -474,6 +474,23 @@ fn what_is_no_zip_archive() {
     accepted(comment);
 }
 
+/// The directory is held in memory: one that is mostly something else is refused.
+#[test]
+fn a_directory_of_ballast() {
+    let bulky = |count: usize| {
+        package((0..count).map(|i| Raw {
+            extra: [&b"xx\xfb\xff"[..], &vec![0; 0xfffb]].concat(),
+            ..file(&format!("f{i}"), "")
+        }))
+    };
+    // Larger than what is read of an archive's end at once, and no burden.
+    accepted(bulky(20));
+    assert_eq!(
+        refused(bulky(100)),
+        ["not a zip archive: its directory has 6558501 bytes; 6291456 are allowed"]
+    );
+}
+
 /// Two end records, two directories: a reader of the small one would see another archive.
 #[test]
 fn zip64_records_that_contradict_the_small_one() {

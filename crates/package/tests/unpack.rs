@@ -235,6 +235,43 @@ fn a_package_in_a_file_is_read_again_and_must_be_the_same() {
     assert!(matches!(error, Err(UnpackError::Gone { .. })), "{error:?}");
 }
 
+/// Not one byte of an archive may change, wherever it is: in data, in what nobody looks at, at the
+/// end. What was written until that is known goes.
+#[test]
+fn an_archive_that_was_changed_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.zip");
+    let mut good = package([file("a", "stored"), deflated("b", "hello hello hello")]);
+    let comment = good.len() - 2;
+    good[comment] = 4;
+    good.extend(b"note");
+    fs::write(&path, &good).unwrap();
+    let opened = Package::open(&path, &Limits::default()).unwrap();
+    let root = folder.path().join("root");
+    let spoiled = (0..good.len()).map(|at| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    });
+    let short = good[..good.len() - 1].to_vec();
+    let long = [&good[..], b"x"].concat();
+    for bytes in spoiled.chain([short, long]) {
+        fs::write(&path, bytes).unwrap();
+        let options = UnpackOptions {
+            sync: false,
+            ..UnpackOptions::default()
+        };
+        let error = opened.unpack(&root, &options);
+        assert!(
+            matches!(error, Err(UnpackError::Changed { .. })),
+            "{error:?}"
+        );
+        assert_eq!(tree(&root), [".lock"]);
+    }
+    fs::write(&path, good).unwrap();
+    assert!(!unpack(&opened, &root).reused);
+}
+
 #[test]
 fn a_file_that_is_too_large_or_no_file_is_not_read() {
     let folder = tempfile::tempdir().unwrap();

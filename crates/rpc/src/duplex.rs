@@ -20,11 +20,12 @@ pub trait Duplex: Send + 'static {
 
 /// The half of a [`Duplex`] that writes. Errors are the end of the line.
 pub trait DuplexSender: Send + 'static {
-    /// Hands over one message; it may stay in a buffer until [`flush`](Self::flush).
+    /// Hands over one message; it may stay in a buffer until [`flush`](Self::flush). Its bytes may
+    /// be shared with other lines that carry the same message.
     ///
     /// When the future is dropped before it is ready the message may be half sent, and only
     /// [`close`](Self::close) may follow.
-    fn send(&mut self, message: String) -> impl Future<Output = Result<(), CloseCause>> + Send;
+    fn send(&mut self, message: Utf8Bytes) -> impl Future<Output = Result<(), CloseCause>> + Send;
 
     /// Writes out what is in the buffer. Cancel safe.
     fn flush(&mut self) -> impl Future<Output = Result<(), CloseCause>> + Send;

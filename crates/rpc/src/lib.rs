@@ -2,8 +2,9 @@
 //! directions, each with a deadline.
 //!
 //! A [`Duplex`] carries messages: a [`WebSocket`] (one that was accepted, or one that [`dial`]
-//! made) or an end of an [in-memory pair](memory::pair). [`open`] turns it into a [`Peer`], which
-//! makes calls; what the other side may call is a table of [`Methods`].
+//! made), a [`LocalSocket`] that one process handed the other, or an end of an
+//! [in-memory pair](memory::pair). [`open`] turns it into a [`Peer`], which makes calls; what the
+//! other side may call is a table of [`Methods`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -46,6 +47,10 @@ mod counted;
 mod dial;
 mod websocket;
 
+mod frames;
+mod local;
+mod local_out;
+
 mod call;
 mod options;
 
@@ -53,12 +58,17 @@ mod methods;
 pub mod trace;
 
 mod peer;
+mod prepared;
 
+mod bell;
+mod heart;
 mod inbound;
 mod line;
+mod outlet;
 mod pending;
 mod pulse;
 mod reader;
+mod rounds;
 mod v1;
 mod writer;
 
@@ -66,7 +76,10 @@ pub use call::{CallError, CallOptions};
 pub use counted::Counted;
 pub use dial::{DialError, DialOptions, Negotiated, dial};
 pub use duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
+pub use heart::Heart;
+pub use local::LocalSocket;
 pub use methods::{Call, Methods};
 pub use options::{Heartbeat, Limits, Options};
 pub use peer::{Peer, open};
+pub use prepared::{Prepared, Receipt};
 pub use websocket::{WebSocket, websocket_config};

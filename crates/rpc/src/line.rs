@@ -1,25 +1,27 @@
 //! What the handles and the tasks of one line share.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jackfield_wire::{CloseCause, Xid};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::timeout;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bell::{Bell, For};
+use crate::call::CallError;
+use crate::heart::Signs;
 use crate::inbound::Inbound;
 use crate::options::Options;
+use crate::outlet::{Outgoing, Outlet};
 use crate::pending::{Forgotten, Pending};
+use crate::pulse::later;
 use crate::v1;
 
-/// Answers that the reader makes by itself, before the writer has taken them. The reader never
-/// waits in the queue of calls and answers: whoever fills that would stop it.
-const REPLIES: usize = 8192;
-/// How long the other side may leave all of [`REPLIES`] unread.
+/// How long the other side may leave all of [`REPLIES`](crate::outlet::REPLIES) unread.
 const REPLY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One line, seen by its handles and its tasks.
@@ -35,15 +37,18 @@ pub(crate) struct Line {
     pub(crate) max_out: AtomicUsize,
     /// Rung for every sign of life.
     pub(crate) heard: Notify,
-    /// Rung to have the writer ask for one.
-    pub(crate) ping: Notify,
+    /// When it was last heard, for its heart.
+    pub(crate) signs: Signs,
+    /// What its reader is told.
+    pub(crate) bell: Bell,
     pending: Mutex<Pending>,
-    ended: watch::Sender<Option<CloseCause>>,
+    /// Why, and when. Set before `over` is cancelled.
+    ended: OnceLock<(CloseCause, Instant)>,
     /// The other side is known not to be there: no use to wait for its farewell.
     dead: AtomicBool,
     close_code: AtomicU16,
-    queue: mpsc::Sender<Outgoing>,
-    replies: mpsc::Sender<Outgoing>,
+    /// What waits to be written.
+    pub(crate) outlet: Outlet,
 }
 
 /// Ends the line when one of its tasks is gone before the line is: when it panicked, or when its
@@ -60,48 +65,24 @@ impl Drop for Watched {
     }
 }
 
-/// Where the writer takes messages from.
-#[derive(Debug)]
-pub(crate) struct Queues {
-    pub(crate) queue: mpsc::Receiver<Outgoing>,
-    pub(crate) replies: mpsc::Receiver<Outgoing>,
-}
-
-/// A message to be written.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    /// Written only if its caller still waits.
-    Call(Xid, String),
-    /// Written even when the line is being closed.
-    Answer(String),
-    /// Written if there is still use for it.
-    Note(String),
-}
-
 impl Line {
-    pub(crate) fn new(options: Options) -> (Self, Queues) {
-        let (queue, from_queue) = mpsc::channel(options.limits.queue.max(1));
-        let (replies, from_replies) = mpsc::channel(REPLIES);
-        let line = Self {
+    pub(crate) fn new(options: Options) -> Self {
+        let outlet = Outlet::new(options.limits.queue);
+        Self {
             inbound: Inbound::new(options.limits.inbound_calls),
             over: CancellationToken::new(),
             tasks: TaskTracker::new(),
             max_out: AtomicUsize::new(options.limits.max_out),
             heard: Notify::new(),
-            ping: Notify::new(),
+            signs: Signs::new(),
+            bell: Bell::default(),
             pending: Mutex::new(Pending::new()),
-            ended: watch::Sender::new(None),
+            ended: OnceLock::new(),
             dead: AtomicBool::new(false),
             close_code: AtomicU16::new(0),
-            queue,
-            replies,
+            outlet,
             options,
-        };
-        let queues = Queues {
-            queue: from_queue,
-            replies: from_replies,
-        };
-        (line, queues)
+        }
     }
 
     pub(crate) fn speaks_v1(&self) -> bool {
@@ -112,20 +93,24 @@ impl Line {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether several calls are under way, in either direction.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.inbound.running() > 0 || self.pending().len() > 1
+    }
+
     /// Ends the line; only the first cause counts.
     pub(crate) fn end(&self, cause: &CloseCause) {
-        let first = self.ended.send_if_modified(|ended| {
-            let first = ended.is_none();
-            if first {
-                *ended = Some(cause.clone());
-            }
-            first
-        });
-        if first {
+        if self.ended.set((cause.clone(), Instant::now())).is_ok() {
             tracing::debug!(%cause, "line ended");
-            self.pending().close(cause);
+            let waiting = self.pending().close(cause);
             self.over.cancel();
+            self.bell.ring(For::Over);
+            self.outlet.end();
             self.tasks.close();
+            // Whoever is told finds the line closed.
+            for reply in waiting {
+                reply.send(Err(CallError::Closed(cause.clone())));
+            }
         }
     }
 
@@ -140,11 +125,13 @@ impl Line {
     }
 
     pub(crate) fn cause(&self) -> Option<CloseCause> {
-        self.ended.borrow().clone()
+        self.ended.get().map(|(cause, _)| cause.clone())
     }
 
-    pub(crate) fn watch_end(&self) -> watch::Receiver<Option<CloseCause>> {
-        self.ended.subscribe()
+    /// Until when the end of this line may take; now, while it is open.
+    pub(crate) fn grace_ends(&self) -> Instant {
+        let ended = self.ended.get().map(|(_, at)| *at);
+        later(ended.unwrap_or_else(Instant::now), self.options.close_grace)
     }
 
     pub(crate) fn set_close_code(&self, code: u16) {
@@ -155,14 +142,11 @@ impl Line {
         Some(self.close_code.load(Ordering::SeqCst)).filter(|code| *code != 0)
     }
 
-    /// A place in the queue of calls and answers; `None` when nothing is written any more.
-    pub(crate) async fn place(&self) -> Option<mpsc::Permit<'_, Outgoing>> {
-        self.queue.reserve().await.ok()
-    }
-
     /// Puts a message into the queue of calls and answers if there is room.
     pub(crate) fn try_queue(&self, message: Outgoing) {
-        let _ = self.queue.try_send(message);
+        if let Some(place) = self.outlet.try_place() {
+            place.send(message);
+        }
     }
 
     /// Has the reader's own answer written. Waits only for a peer that reads nothing at all, and
@@ -171,32 +155,44 @@ impl Line {
     /// # Errors
     /// The cause with which such a line is to be ended.
     pub(crate) async fn reply(&self, text: String) -> Result<(), CloseCause> {
-        match self.replies.try_send(Outgoing::Answer(text)) {
-            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
-            Err(TrySendError::Full(message)) => tokio::select! {
-                sent = timeout(REPLY_PATIENCE, self.replies.send(message)) => match sent {
-                    Ok(_) => Ok(()),
-                    Err(_) => Err(CloseCause::failed("does not read its answers")),
+        let place = match self.outlet.try_reply_place() {
+            Some(place) => Some(place),
+            None => tokio::select! {
+                place = timeout(REPLY_PATIENCE, self.outlet.reply_place()) => match place {
+                    Ok(place) => place,
+                    Err(_) => return Err(CloseCause::failed("does not read its answers")),
                 },
-                () = self.over.cancelled() => Ok(()),
+                () = self.over.cancelled() => None,
             },
+        };
+        if let Some(place) = place {
+            place.send(Outgoing::Answer(text.into()));
         }
+        Ok(())
     }
 
     /// Says something that peers of the original contract must never see.
     pub(crate) fn note_v1(&self, method: &str, params: &impl serde::Serialize) {
-        if self.speaks_v1() && !self.over.is_cancelled() {
-            let _ = self
-                .replies
-                .try_send(Outgoing::Note(v1::note(method, params)));
+        if self.speaks_v1()
+            && !self.over.is_cancelled()
+            && let Some(place) = self.outlet.try_reply_place()
+        {
+            place.send(Outgoing::Note(v1::note(method, params).into()));
         }
     }
 
-    /// A caller has gone, with or without its answer.
-    pub(crate) fn forget(&self, id: Xid) {
+    /// The answer to a call is here. `false`: nobody waits for it.
+    pub(crate) fn settle(&self, id: Xid, outcome: Result<&RawValue, CallError>) -> bool {
+        let reply = self.pending().settle(id);
+        reply.is_some_and(|reply| reply.send(outcome))
+    }
+
+    /// A caller has gone, with or without its answer. `true`: without.
+    pub(crate) fn forget(&self, id: Xid) -> bool {
         let forgotten = self.pending().forget(id);
         if forgotten == Forgotten::Sent {
             self.note_v1(v1::CANCEL, &serde_json::json!({ "id": id }));
         }
+        forgotten != Forgotten::WasGone
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jackfield_wire::CloseCause;
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
@@ -56,7 +57,7 @@ struct Cable {
 
 #[derive(Debug)]
 enum Item {
-    Text(String),
+    Text(Utf8Bytes),
     Ping,
     Pong,
     Close(CloseCause),
@@ -169,7 +170,7 @@ impl MemorySender {
 }
 
 impl DuplexSender for MemorySender {
-    fn send(&mut self, message: String) -> impl Future<Output = Result<(), CloseCause>> + Send {
+    fn send(&mut self, message: Utf8Bytes) -> impl Future<Output = Result<(), CloseCause>> + Send {
         self.cable.count();
         self.put(Item::Text(message))
     }
@@ -195,7 +196,7 @@ impl DuplexReceiver for MemoryReceiver {
             item = self.items.recv() => item,
         };
         match item {
-            Some(Item::Text(text)) => Ok(Received::Text(text.into())),
+            Some(Item::Text(text)) => Ok(Received::Text(text)),
             Some(Item::Ping) => {
                 if !(self.back_silent)(&self.cable).load(Ordering::SeqCst)
                     && let Some(back) = self.back.upgrade()

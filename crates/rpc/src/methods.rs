@@ -6,7 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use jackfield_wire::method::tagged;
 use jackfield_wire::{Asked, Client, Fault, Method, Traceparent};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -107,7 +106,7 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
         F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
     {
-        self.add(name.into().into(), tagging(handler))
+        self.add(name.into().into(), erased(handler))
     }
 
     fn add(mut self, name: Arc<str>, handler: Handler<C>) -> Self {
@@ -139,7 +138,7 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
         F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
     {
-        self.fallback = Some(tagging(handler));
+        self.fallback = Some(erased(handler));
         self
     }
 
@@ -173,22 +172,6 @@ where
     Fut: Future<Output = Answer> + Send + 'static,
 {
     Arc::new(move |call, params| Box::pin(handler(call, params)))
-}
-
-/// A raw handler whose answers carry their method.
-fn tagging<C: 'static, F, Fut>(handler: F) -> Handler<C>
-where
-    F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Answer> + Send + 'static,
-{
-    erased(move |call: Call<C>, params| {
-        let name = Arc::clone(&call.method);
-        let answer = handler(call, params);
-        async move {
-            tagged(&name, &answer.await?)
-                .map_err(|error| Fault::internal(format!("the answer is no JSON: {error}")))
-        }
-    })
 }
 
 impl<C> Call<C> {

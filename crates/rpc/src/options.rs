@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jackfield_wire::Client;
 
+use crate::heart::Heart;
+
 /// How a line behaves. The defaults suit both ends.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -11,6 +13,8 @@ pub struct Options {
     pub limits: Limits,
     /// How a dead line is noticed; `None` for not at all.
     pub heartbeat: Option<Heartbeat>,
+    /// What beats. One of the line's own; lines that are given clones of one share its timer.
+    pub heart: Heart,
     /// The deadline of calls that bring none. 30 s.
     pub default_deadline: Duration,
     /// The program at the other end. Only where it speaks `jackfield.v1` is more than the original
@@ -53,6 +57,7 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             heartbeat: Some(Heartbeat::default()),
+            heart: Heart::new(),
             default_deadline: Duration::from_secs(30),
             client: Client::default(),
             close_grace: Duration::from_secs(2),

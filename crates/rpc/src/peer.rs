@@ -6,26 +6,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jackfield_wire::{Client, CloseCause, Method, Xid, frame};
+use jackfield_wire::{Client, CloseCause, Method, Traceparent, Xid, frame};
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::task::TaskTracker;
 
 use crate::call::{CallError, CallOptions};
 use crate::duplex::Duplex;
-use crate::line::{Line, Outgoing, Watched};
+use crate::line::{Line, Watched};
 use crate::methods::Methods;
 use crate::options::Options;
+use crate::outlet::Outgoing;
 use crate::{reader, trace, v1, writer};
 
 /// JSON-RPC over a duplex. A cheap clone that only sends.
 ///
 /// When the last clone is dropped the line is closed as by [`CloseCause::closed`]. The
-/// [`peer`](crate::Call::peer) of an inbound call, and clones of that, do not count.
+/// [`peer`](crate::Call::peer) of an inbound call and [`uncounted`](Self::uncounted) ones, and
+/// clones of these, do not count.
 #[derive(Clone)]
 pub struct Peer {
-    line: Arc<Line>,
+    pub(crate) line: Arc<Line>,
     /// `None` in the peers that inbound calls get.
     _handle: Option<Arc<Handle>>,
 }
@@ -66,11 +69,10 @@ pub fn open<C: Clone + Send + Sync + 'static>(
     tracker: &TaskTracker,
 ) -> Peer {
     let max_message = options.limits.max_in as u64;
-    let (line, queues) = Line::new(options);
-    let line = Arc::new(line);
+    let line = Arc::new(Line::new(options));
     line.note_v1(v1::HELLO, &v1::Hello { max_message });
     let (sender, receiver) = duplex.split();
-    let writer = writer::run(sender, Watched(Arc::clone(&line)), queues);
+    let writer = writer::run(sender, Watched(Arc::clone(&line)));
     line.tasks.spawn(tracker.track_future(writer));
     let reader = reader::run(
         receiver,
@@ -94,6 +96,12 @@ impl Peer {
         }
     }
 
+    /// A clone that does not keep the line open.
+    #[must_use]
+    pub fn uncounted(&self) -> Self {
+        Self::for_call(&self.line)
+    }
+
     /// Calls the other side, with the line's default deadline.
     ///
     /// When the future is dropped the call is forgotten, and where the other side speaks
@@ -114,8 +122,11 @@ impl Peer {
         params: &M::Params,
         options: CallOptions,
     ) -> Result<M::Output, CallError> {
-        let params = to_raw_value(params).map_err(CallError::Encode)?;
-        let answer = self.call_raw(M::NAME, Some(&params), options).await?;
+        let id = Xid::new();
+        let traceparent = self.trace_of(&options);
+        let text = frame::request_with(&id.to_string(), M::NAME, params, traceparent.as_ref())
+            .map_err(CallError::Encode)?;
+        let answer = self.call_text(id, text.into(), M::NAME, options).await?;
         M::decode(&answer).map_err(|source| CallError::BadAnswer {
             method: M::NAME.to_owned(),
             source,
@@ -132,13 +143,29 @@ impl Peer {
         params: Option<&RawValue>,
         options: CallOptions,
     ) -> Result<Box<RawValue>, CallError> {
-        let line = &*self.line;
         let id = Xid::new();
-        let traceparent = options
+        let traceparent = self.trace_of(&options);
+        let text = frame::request(&id.to_string(), method, params, traceparent.as_ref());
+        self.call_text(id, text.into(), method, options).await
+    }
+
+    /// The trace that the other side is to be told.
+    pub(crate) fn trace_of(&self, options: &CallOptions) -> Option<Traceparent> {
+        options
             .traceparent
             .or_else(trace::current)
-            .filter(|_| line.speaks_v1());
-        let text = frame::request(&id.to_string(), method, params, traceparent.as_ref());
+            .filter(|_| self.line.speaks_v1())
+    }
+
+    /// A call whose text is rendered. Its id is in use over this line by no other.
+    pub(crate) async fn call_text(
+        &self,
+        id: Xid,
+        text: Utf8Bytes,
+        method: &str,
+        options: CallOptions,
+    ) -> Result<Box<RawValue>, CallError> {
+        let line = &*self.line;
         let (size, limit) = (text.len(), line.max_out.load(Ordering::SeqCst));
         if size > limit {
             return Err(CallError::TooLarge { size, limit });
@@ -154,7 +181,7 @@ impl Peer {
                 biased;
                 // The line may end while the call waits for its place.
                 outcome = &mut answer => return outcome,
-                place = line.place() => if let Some(place) = place {
+                place = line.outlet.place() => if let Some(place) = place {
                     place.send(Outgoing::Call(id, text));
                 }
             }
@@ -186,12 +213,8 @@ impl Peer {
 
     /// Why the line ended, as soon as it has. Many may wait; cancel safe.
     pub async fn closed(&self) -> CloseCause {
-        let mut end = self.line.watch_end();
-        let ended = end.wait_for(Option::is_some).await;
-        ended
-            .ok()
-            .and_then(|cause| cause.clone())
-            .unwrap_or_else(CloseCause::closed)
+        self.line.over.cancelled().await;
+        self.line.cause().unwrap_or_else(CloseCause::closed)
     }
 
     /// Waits until nothing of an ended line is left: its socket is closed, its tasks have ended,
@@ -242,7 +265,7 @@ impl Peer {
     pub async fn probe(&self, within: Duration) -> bool {
         let mut heard = pin!(self.line.heard.notified());
         heard.as_mut().enable();
-        self.line.ping.notify_one();
+        self.line.outlet.ping();
         tokio::select! {
             biased;
             () = self.line.over.cancelled() => false,
@@ -260,7 +283,7 @@ impl Peer {
         if self.line.speaks_v1() {
             let params = serde_json::json!({ "id": id, "value": value });
             self.line
-                .try_queue(Outgoing::Note(v1::note(v1::PROGRESS, &params)));
+                .try_queue(Outgoing::Note(v1::note(v1::PROGRESS, &params).into()));
         }
     }
 }

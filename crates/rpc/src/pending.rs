@@ -1,7 +1,9 @@
 //! The calls that wait for an answer. A plain table; closing it is a state, so that a call made
 //! after the end fails at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
+use std::fmt;
+use std::sync::Arc;
 
 use jackfield_wire::{CloseCause, Xid};
 use serde_json::Value;
@@ -9,6 +11,7 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::call::CallError;
+use crate::prepared::Receipt;
 
 /// What became of a call.
 pub(crate) type Outcome = Result<Box<RawValue>, CallError>;
@@ -21,11 +24,19 @@ pub(crate) enum Pending {
 }
 
 /// One call that waits.
-#[derive(Debug)]
 pub(crate) struct Entry {
-    reply: oneshot::Sender<Outcome>,
+    reply: Reply,
     progress: Option<mpsc::Sender<Value>>,
     sent: bool,
+}
+
+/// Who waits for an answer. Told when the table is no longer locked.
+#[must_use]
+pub(crate) enum Reply {
+    /// A task.
+    Caller(oneshot::Sender<Outcome>),
+    /// Nobody in particular.
+    Receipt(Arc<dyn Receipt>),
 }
 
 /// What is known of a call that was taken back.
@@ -54,7 +65,7 @@ impl Pending {
             Self::Open(entries) => {
                 let (reply, answer) = oneshot::channel();
                 let entry = Entry {
-                    reply,
+                    reply: Reply::Caller(reply),
                     progress,
                     sent: false,
                 };
@@ -62,6 +73,33 @@ impl Pending {
                 Ok(answer)
             }
             Self::Closed(cause) => Err(cause.clone()),
+        }
+    }
+
+    /// Enters a call for which nobody waits. `false`: one of this id waits already, or the table
+    /// is closed.
+    pub(crate) fn post(&mut self, id: Xid, receipt: Arc<dyn Receipt>) -> bool {
+        match self {
+            Self::Open(entries) => match entries.entry(id) {
+                hash_map::Entry::Vacant(place) => {
+                    place.insert(Entry {
+                        reply: Reply::Receipt(receipt),
+                        progress: None,
+                        sent: false,
+                    });
+                    true
+                }
+                hash_map::Entry::Occupied(_) => false,
+            },
+            Self::Closed(_) => false,
+        }
+    }
+
+    /// Whether a call of this id waits.
+    pub(crate) fn waits(&self, id: Xid) -> bool {
+        match self {
+            Self::Open(entries) => entries.contains_key(&id),
+            Self::Closed(_) => false,
         }
     }
 
@@ -76,14 +114,11 @@ impl Pending {
         }
     }
 
-    /// The answer is here. `false`: nobody waits for it.
-    pub(crate) fn settle(&mut self, id: Xid, outcome: Outcome) -> bool {
+    /// The answer is here: who waits for it. `None`: nobody does.
+    pub(crate) fn settle(&mut self, id: Xid) -> Option<Reply> {
         match self {
-            // The caller may have gone between; then its guard finds the entry gone.
-            Self::Open(entries) => entries
-                .remove(&id)
-                .is_some_and(|entry| entry.reply.send(outcome).is_ok()),
-            Self::Closed(_) => false,
+            Self::Open(entries) => entries.remove(&id).map(|entry| entry.reply),
+            Self::Closed(_) => None,
         }
     }
 
@@ -118,14 +153,16 @@ impl Pending {
         }
     }
 
-    /// The line has ended: every call that waits, and every one to come, fails with the cause. The
-    /// first cause stays.
-    pub(crate) fn close(&mut self, cause: &CloseCause) {
-        if let Self::Open(entries) = self {
-            for (_, entry) in entries.drain() {
-                let _ = entry.reply.send(Err(CallError::Closed(cause.clone())));
+    /// The line has ended: every call that waits, which are returned, and every one to come, fails
+    /// with the cause. The first cause stays.
+    pub(crate) fn close(&mut self, cause: &CloseCause) -> Vec<Reply> {
+        match self {
+            Self::Open(entries) => {
+                let replies = entries.drain().map(|(_, entry)| entry.reply).collect();
+                *self = Self::Closed(cause.clone());
+                replies
             }
-            *self = Self::Closed(cause.clone());
+            Self::Closed(_) => Vec::new(),
         }
     }
 
@@ -137,147 +174,26 @@ impl Pending {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::sync::oneshot::error::TryRecvError;
-
-    fn raw(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
-    }
-
-    #[test]
-    fn an_answer_reaches_its_call_and_no_other() {
-        let mut pending = Pending::new();
-        let (one, two) = (Xid::new(), Xid::new());
-        let mut first = pending.insert(one, None).unwrap();
-        let mut second = pending.insert(two, None).unwrap();
-        assert!(pending.settle(two, Ok(raw("2"))));
-        assert_eq!(second.try_recv().unwrap().unwrap().get(), "2");
-        assert_eq!(first.try_recv().unwrap_err(), TryRecvError::Empty);
-        assert!(!pending.settle(two, Ok(raw("2"))), "answered once");
-        assert!(!pending.settle(Xid::new(), Ok(raw("3"))), "never asked");
-        assert_eq!(pending.len(), 1);
-    }
-
-    #[test]
-    fn closing_is_a_state_and_the_first_cause_stays() {
-        let mut pending = Pending::new();
-        let mut waits = pending.insert(Xid::new(), None).unwrap();
-        pending.close(&CloseCause::failed("cut"));
-        pending.close(&CloseCause::closed());
-        assert!(matches!(
-            waits.try_recv().unwrap(),
-            Err(CallError::Closed(cause)) if cause.reason == "cut"
-        ));
-        let refused = pending.insert(Xid::new(), None).unwrap_err();
-        assert_eq!(refused.reason, "cut");
-        assert_eq!(pending.len(), 0);
-    }
-
-    #[test]
-    fn what_is_forgotten_is_not_sent_and_what_was_sent_is_known() {
-        let mut pending = Pending::new();
-        let (unsent, sent) = (Xid::new(), Xid::new());
-        let _one = pending.insert(unsent, None).unwrap();
-        let _two = pending.insert(sent, None).unwrap();
-        assert!(pending.mark_sent(sent));
-        assert_eq!(pending.forget(unsent), Forgotten::Unsent);
-        assert!(!pending.mark_sent(unsent));
-        assert_eq!(pending.forget(sent), Forgotten::Sent);
-        assert_eq!(pending.forget(sent), Forgotten::WasGone);
-        assert_eq!(pending.len(), 0);
-    }
-
-    #[test]
-    fn progress_that_finds_its_channel_full_is_dropped() {
-        let mut pending = Pending::new();
-        let id = Xid::new();
-        let (reports, mut seen) = mpsc::channel(1);
-        let _answer = pending.insert(id, Some(reports)).unwrap();
-        assert!(pending.wants_progress(id) && !pending.wants_progress(Xid::new()));
-        pending.progress(id, 1.into());
-        pending.progress(id, 2.into());
-        pending.progress(Xid::new(), 3.into());
-        assert_eq!(seen.try_recv().unwrap(), 1);
-        assert!(seen.try_recv().is_err());
-    }
-
-    /// What a caller has seen so far.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    enum Seen {
-        Waits,
-        Answered,
-        Closed,
-        Gone,
-    }
-
-    /// Random walks against a model: every call ends at most once, in the way the model says, and
-    /// the table never holds more than those that wait.
-    #[test]
-    fn random_walks_end_every_call_once() {
-        for seed in 1..400u64 {
-            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-            let mut random = move |below: usize| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state % below as u64) as usize
-            };
-            let mut pending = Pending::new();
-            let mut calls: Vec<(Xid, oneshot::Receiver<Outcome>, Seen)> = Vec::new();
-            let mut closed = false;
-            for _ in 0..120 {
-                match random(40) {
-                    0 if random(4) == 0 => {
-                        pending.close(&CloseCause::closed());
-                        closed = true;
-                        for (_, _, seen) in &mut calls {
-                            if *seen == Seen::Waits {
-                                *seen = Seen::Closed;
-                            }
-                        }
-                    }
-                    0..15 => {
-                        let id = Xid::new();
-                        match pending.insert(id, None) {
-                            Ok(answer) => calls.push((id, answer, Seen::Waits)),
-                            Err(_) => assert!(closed),
-                        }
-                    }
-                    15..30 if !calls.is_empty() => {
-                        let at = random(calls.len());
-                        let (id, _, seen) = &mut calls[at];
-                        let waited = *seen == Seen::Waits;
-                        assert_eq!(pending.settle(*id, Ok(raw("null"))), waited);
-                        if waited {
-                            *seen = Seen::Answered;
-                        }
-                    }
-                    _ if !calls.is_empty() => {
-                        let at = random(calls.len());
-                        let (id, _, seen) = &mut calls[at];
-                        let waited = *seen == Seen::Waits;
-                        assert_eq!(pending.forget(*id) != Forgotten::WasGone, waited);
-                        if waited {
-                            *seen = Seen::Gone;
-                        }
-                    }
-                    _ => {}
-                }
-                let waiting = calls.iter().filter(|(_, _, seen)| *seen == Seen::Waits);
-                assert_eq!(pending.len(), waiting.count());
-            }
-            for (id, mut answer, seen) in calls {
-                let found = match answer.try_recv() {
-                    Ok(Ok(_)) => Seen::Answered,
-                    Ok(Err(CallError::Closed(_))) => Seen::Closed,
-                    Ok(Err(error)) => panic!("{error}"),
-                    Err(TryRecvError::Empty) => Seen::Waits,
-                    Err(TryRecvError::Closed) => Seen::Gone,
-                };
-                assert_eq!(found, seen, "seed {seed}, call {id}");
+impl Reply {
+    /// Tells whoever waits. `false`: it has gone meanwhile; then its guard finds the entry gone.
+    pub(crate) fn send(self, outcome: Result<&RawValue, CallError>) -> bool {
+        match self {
+            Self::Caller(caller) => caller.send(outcome.map(ToOwned::to_owned)).is_ok(),
+            Self::Receipt(receipt) => {
+                receipt.came(outcome.map(|_| ()));
+                true
             }
         }
     }
 }
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,16 +9,16 @@ use jackfield_wire::frame::{self, Outline};
 use jackfield_wire::{CloseCause, Fault, Frame, Traceparent, Xid};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use crate::bell::For;
 use crate::call::CallError;
 use crate::duplex::{DuplexReceiver, Received};
 use crate::inbound::{Entered, Place, Turn, serve};
 use crate::line::{Line, Watched};
 use crate::methods::{Call, Methods};
 use crate::peer::Peer;
-use crate::pulse::{Beat, Pulse};
 use crate::v1;
 
 /// Ids are echoed; a longer one is refused.
@@ -39,7 +38,7 @@ struct Reader<C> {
 enum Event {
     Over,
     Received(Result<Received, CloseCause>),
-    Beat,
+    Doubt,
 }
 
 /// Reads until the line ends, then until the other side has hung up.
@@ -62,27 +61,23 @@ pub(crate) async fn run<C: Clone + Send + Sync + 'static>(
     if !line.is_dead() {
         // Without reading on, the other side's last words would reset the connection and take
         // ours with them.
-        let _ = timeout(line.options.close_grace, receiver.drain()).await;
+        let draining = timeout(line.options.close_grace, receiver.drain());
+        let _ = Box::pin(draining).await;
     }
 }
 
 impl<C: Clone + Send + Sync + 'static> Reader<C> {
     async fn read(&mut self, receiver: &mut impl DuplexReceiver) {
         let line = Arc::clone(&self.line);
-        let mut pulse = line
-            .options
-            .heartbeat
-            .map(|heartbeat| Pulse::new(heartbeat, Instant::now()));
-        let mut timer = pin!(sleep_until(
-            pulse.as_ref().map_or_else(Instant::now, Pulse::due)
-        ));
-        let mut over = pin!(line.over.cancelled());
+        let heartbeat = line.options.heartbeat;
+        let _beating =
+            heartbeat.map(|heartbeat| line.options.heart.join(&line, heartbeat, &self.tracker));
         loop {
             let event = tokio::select! {
                 biased;
-                () = &mut over => Event::Over,
+                () = line.bell.rung(For::Over) => Event::Over,
                 received = receiver.recv() => Event::Received(received),
-                () = &mut timer, if pulse.is_some() => Event::Beat,
+                () = line.bell.rung(For::Doubt) => Event::Doubt,
             };
             match event {
                 Event::Over => return,
@@ -93,9 +88,7 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
                     return line.end(&cause);
                 }
                 Event::Received(Ok(received)) => {
-                    if let Some(pulse) = &mut pulse {
-                        pulse.heard(Instant::now());
-                    }
+                    line.signs.hear();
                     line.heard.notify_waiters();
                     if let Received::Text(text) = received
                         && let Err(cause) = self.on_text(&text).await
@@ -103,14 +96,10 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
                         return line.end_dead(&cause);
                     }
                 }
-                Event::Beat => {
-                    let Some(pulse) = &mut pulse else { continue };
-                    match pulse.beat(Instant::now()) {
-                        Beat::Rest => {}
-                        Beat::Ask => line.ping.notify_one(),
-                        Beat::Dead => return line.end_dead(&silent(&line)),
+                Event::Doubt => {
+                    if heartbeat.is_some_and(|heartbeat| line.signs.is_dead(&heartbeat)) {
+                        return line.end_dead(&silent(&line));
                     }
-                    timer.as_mut().reset(pulse.due());
                 }
             }
         }
@@ -126,21 +115,22 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             }
             let message = format!("a message of {size} bytes; at most {limit} are taken");
             let fault = Fault::new(Fault::INVALID_REQUEST, message);
-            return self.refuse(id, fault).await;
+            return Box::pin(self.refuse(id, fault)).await;
         }
+        // A line that waits for its next message holds what may be waited for in handling one: boxes,
+        // where that is seldom or costs little beside the rest.
         match Frame::parse(text) {
             Frame::Request {
                 id,
                 method,
                 params,
                 traceparent,
-            } => self.on_request(id, method, params, traceparent).await,
+            } => Box::pin(self.on_request(id, method, params, traceparent)).await,
             Frame::Response { id, outcome } => {
-                let outcome = outcome.map(ToOwned::to_owned).map_err(CallError::Refused);
-                self.settle(id, outcome);
+                self.settle(id, outcome.map_err(CallError::Refused));
                 Ok(())
             }
-            Frame::Malformed { id, fault } => self.refuse(id.as_deref(), fault).await,
+            Frame::Malformed { id, fault } => Box::pin(self.refuse(id.as_deref(), fault)).await,
         }
     }
 
@@ -223,8 +213,8 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         }
     }
 
-    fn settle(&self, id: Option<&RawValue>, outcome: Result<Box<RawValue>, CallError>) {
-        let known = our_id(id).is_some_and(|id| self.line.pending().settle(id, outcome));
+    fn settle(&self, id: Option<&RawValue>, outcome: Result<&RawValue, CallError>) {
+        let known = our_id(id).is_some_and(|id| self.line.settle(id, outcome));
         if !known {
             // Late, or never asked for. Answering it would start an endless exchange of errors.
             let id = id.map(|id| cut(id.get()).into_owned());

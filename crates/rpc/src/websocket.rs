@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::counted::Counted;
 use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
@@ -24,7 +24,7 @@ use crate::options::Limits;
 
 /// Larger messages are written in pieces of this size, so that pings pass between them and the
 /// write buffer stays small. Smaller ones are one frame, as the original contract has it.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 4 << 20;
 /// Bytes in the write buffer that start a write without a flush.
 const WRITE_BUFFER: usize = 128 << 10;
 
@@ -158,28 +158,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketSender<S> {
     async fn put(&mut self, message: Message) -> Result<(), CloseCause> {
-        let shared = &*self.shared;
-        let ready = || poll_fn(|cx| shared.with(|s| Pin::new(s).poll_ready(cx)));
-        ready().await.map_err(|error| cause_of(&error))?;
-        match shared.with(|s| Pin::new(s).start_send(message)) {
+        let mut message = Some(message);
+        let sent = poll_fn(|cx| {
+            self.shared.with(|s| {
+                ready!(Pin::new(&mut *s).poll_ready(cx))?;
+                let message = message.take().expect("it is sent once");
+                Poll::Ready(Pin::new(s).start_send(message))
+            })
+        });
+        match sent.await {
             // Pongs for a peer that reads too slowly filled the rest of the buffer.
             Err(Error::WriteBufferFull(message)) => {
-                self.flush().await?;
-                self.shared
-                    .with(|s| Pin::new(s).start_send(*message))
-                    .map_err(|error| cause_of(&error))
+                Box::pin(async {
+                    self.flush().await?;
+                    self.shared
+                        .with(|s| Pin::new(s).start_send(*message))
+                        .map_err(|error| cause_of(&error))
+                })
+                .await
             }
             sent => sent.map_err(|error| cause_of(&error)),
         }
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSocketSender<S> {
-    async fn send(&mut self, message: String) -> Result<(), CloseCause> {
-        if message.len() <= PIECE {
-            return self.put(Message::text(message)).await;
-        }
-        let mut rest = Bytes::from(message);
+    async fn put_pieces(&mut self, mut rest: Bytes) -> Result<(), CloseCause> {
         let mut opcode = Data::Text;
         while !rest.is_empty() {
             let piece = rest.split_to(PIECE.min(rest.len()));
@@ -188,6 +190,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
             opcode = Data::Continue;
         }
         Ok(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSocketSender<S> {
+    async fn send(&mut self, message: Utf8Bytes) -> Result<(), CloseCause> {
+        if message.len() <= PIECE {
+            return self.put(Message::Text(message)).await;
+        }
+        Box::pin(self.put_pieces(message.into())).await
     }
 
     async fn flush(&mut self) -> Result<(), CloseCause> {

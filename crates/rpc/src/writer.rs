@@ -1,25 +1,22 @@
 //! The task that writes. It writes what is queued and flushes once.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::poll_immediate;
 use jackfield_wire::CloseCause;
-use tokio::time::sleep;
+use tokio::task::yield_now;
+use tokio::time::{sleep, sleep_until};
 
 use crate::duplex::DuplexSender;
-use crate::line::{Line, Outgoing, Queues, Watched};
+use crate::line::{Line, Watched};
+use crate::outlet::{Next, Outgoing, Taker};
 
 /// Messages between two flushes, at most.
 const BATCH: usize = 64;
 /// When writing fails, the reader may still find the reason that the other side gave.
 const READER_KNOWS_BETTER: Duration = Duration::from_secs(1);
-
-enum Event {
-    Over,
-    Write(Outgoing),
-    Ping,
-}
 
 /// How writing ended.
 enum Left {
@@ -32,15 +29,64 @@ enum Left {
 }
 
 /// Writes until the line ends, then tells the other side why.
-pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched, mut queues: Queues) {
+pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched) {
     let line = Arc::clone(&watched.0);
-    let mut grace = pin!(async {
-        line.over.cancelled().await;
-        if !line.is_dead() {
-            sleep(line.options.close_grace).await;
+    let mut taker = line.outlet.taker();
+    let left = write(&mut sender, &line, &mut taker).await;
+    // Boxed: a line that is open holds only what it needs to write.
+    Box::pin(part(sender, &line, &mut taker, left)).await;
+}
+
+/// Over when the line is, and its time to end as well.
+async fn grace(line: &Line) {
+    line.over.cancelled().await;
+    if !line.is_dead() {
+        sleep_until(line.grace_ends()).await;
+    }
+}
+
+async fn write<S: DuplexSender>(sender: &mut S, line: &Line, taker: &mut Taker<'_>) -> Left {
+    loop {
+        let next = taker.next().await;
+        if matches!(next, Next::Write(_)) && line.is_busy() {
+            // Whoever is about to say something has the processor first: messages that are written
+            // together cost one system call, and wake the other side once.
+            yield_now().await;
         }
-    });
-    let left = write(&mut sender, &line, &mut queues, grace.as_mut()).await;
+        let mut writing = pin!(async {
+            match next {
+                Next::Over => None,
+                Next::Write(message) => Some(batch(sender, line, taker, message).await),
+                Next::Ping => Some(sender.ping().await),
+            }
+        });
+        let written = match poll_immediate(writing.as_mut()).await {
+            Some(written) => written,
+            // It does not read as fast as it is written to. As a rule nothing has to be waited for.
+            None => {
+                let patient = async {
+                    tokio::select! {
+                        biased;
+                        written = writing => Ok(written),
+                        () = grace(line) => Err(Left::Stuck),
+                    }
+                };
+                match Box::pin(patient).await {
+                    Ok(written) => written,
+                    Err(left) => return left,
+                }
+            }
+        };
+        match written {
+            Some(Ok(())) => {}
+            Some(Err(cause)) => return Left::Failed(cause),
+            None => return Left::Tidy,
+        }
+    }
+}
+
+/// Says why the line has ended, once it has.
+async fn part(mut sender: impl DuplexSender, line: &Line, taker: &mut Taker<'_>, left: Left) {
     match &left {
         Left::Tidy => {}
         // Its time is over, and a close frame would wait behind what is stuck.
@@ -55,52 +101,18 @@ pub(crate) async fn run(mut sender: impl DuplexSender, watched: Watched, mut que
         biased;
         () = async {
             if matches!(left, Left::Tidy) && line.close_code().is_none() {
-                answers(&mut sender, &mut queues).await;
+                answers(&mut sender, taker).await;
             }
             sender.close(&cause).await;
         } => {}
-        () = grace => {}
-    }
-}
-
-async fn write<S: DuplexSender>(
-    sender: &mut S,
-    line: &Line,
-    queues: &mut Queues,
-    mut grace: Pin<&mut impl Future<Output = ()>>,
-) -> Left {
-    let mut over = pin!(line.over.cancelled());
-    loop {
-        let event = tokio::select! {
-            biased;
-            () = &mut over => Event::Over,
-            Some(message) = queues.replies.recv() => Event::Write(message),
-            () = line.ping.notified() => Event::Ping,
-            Some(message) = queues.queue.recv() => Event::Write(message),
-        };
-        let writing = async {
-            match event {
-                Event::Over => None,
-                Event::Write(message) => Some(batch(sender, line, queues, message).await),
-                Event::Ping => Some(sender.ping().await),
-            }
-        };
-        tokio::select! {
-            biased;
-            written = writing => match written {
-                Some(Ok(())) => {}
-                Some(Err(cause)) => return Left::Failed(cause),
-                None => return Left::Tidy,
-            },
-            () = &mut grace => return Left::Stuck,
-        }
+        () = grace(line) => {}
     }
 }
 
 async fn batch<S: DuplexSender>(
     sender: &mut S,
     line: &Line,
-    queues: &mut Queues,
+    taker: &mut Taker<'_>,
     first: Outgoing,
 ) -> Result<(), CloseCause> {
     let mut next = Some(first);
@@ -116,26 +128,19 @@ async fn batch<S: DuplexSender>(
             None => break,
         }
         if left > 0 {
-            next = queues.try_next();
+            next = taker.try_next();
         }
     }
     sender.flush().await
 }
 
 /// Writes the answers that were queued when the line ended.
-async fn answers<S: DuplexSender>(sender: &mut S, queues: &mut Queues) {
-    while let Some(message) = queues.try_next() {
+async fn answers<S: DuplexSender>(sender: &mut S, taker: &mut Taker<'_>) {
+    while let Some(message) = taker.try_next() {
         if let Outgoing::Answer(text) = message
             && sender.send(text).await.is_err()
         {
             return;
         }
-    }
-}
-
-impl Queues {
-    fn try_next(&mut self) -> Option<Outgoing> {
-        let reply = self.replies.try_recv();
-        reply.or_else(|_| self.queue.try_recv()).ok()
     }
 }

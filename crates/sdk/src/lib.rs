@@ -36,7 +36,9 @@
 //! }
 //! ```
 //!
-//! Where to dial comes from the environment, which the host sets when it starts the plugin. To try
+//! Where to dial comes from the environment, which the host sets when it starts the plugin; a host
+//! on the same machine hands the plugin a connected socket besides, which is used in place of the
+//! first dial. To try
 //! one by hand, `jackfield run .` in its folder is a whole host; `jackfield external
 //! manifest.json` prints the URL for a program that is started by somebody else.
 //!
@@ -59,7 +61,10 @@ mod host;
 
 mod backoff;
 mod error;
+#[cfg(target_os = "linux")]
+mod inherited;
 mod run;
+mod shortcut;
 mod stop;
 
 pub use call::Call;

@@ -10,12 +10,14 @@ use jackfield_wire::methods::{Configure, Event, EventParams, Ping, Pong, Taken};
 use jackfield_wire::{Fault, Method, env};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::call::Call;
 use crate::error::{HandlerError, RunError, SetupError};
 use crate::events::Events;
 use crate::host::{Host, Shared};
 use crate::run;
+use crate::shortcut::Shortcut;
 use crate::stop::Signals;
 
 /// A plugin, built by saying what it does, and then [run](Self::run).
@@ -23,6 +25,8 @@ use crate::stop::Signals;
 pub struct Plugin {
     /// With the token in it: never shown.
     pub(crate) url: String,
+    /// In place of the first dial.
+    pub(crate) shortcut: Option<Shortcut>,
     pub(crate) grace: Duration,
     pub(crate) shared: Arc<Shared>,
     pub(crate) methods: Methods<Arc<Shared>>,
@@ -33,11 +37,24 @@ impl Plugin {
     /// The plugin of the environment it was started in: dials `JACKFIELD_RPC_URL`, else
     /// `STORYDEN_RPC_URL`.
     ///
+    /// Where the host has handed down a connected socket (`JACKFIELD_RPC_FD`, on Linux), that is
+    /// the first line in place of a dial. It is taken here and closed under its number, so that
+    /// programs which the plugin starts do not have it; whatever else stands under that number is
+    /// left alone.
+    ///
     /// # Errors
-    /// [`SetupError::NoUrl`] when neither is set.
+    /// [`SetupError::NoUrl`] when there is no URL and no such socket.
     pub fn from_env() -> Result<Self, SetupError> {
-        let url = url(|name| std::env::var(name).ok()).ok_or(SetupError::NoUrl)?;
-        Ok(Self::new(url))
+        let url = url(|name| std::env::var(name).ok());
+        // The socket is for the plugin that the host started, not for another one that that starts.
+        let external = url.as_deref().is_some_and(run::is_external);
+        let shortcut = if external { None } else { Shortcut::take() };
+        let plugin = match (url, &shortcut) {
+            (Some(url), _) => Self::new(url),
+            (None, Some(_)) => Self::new(String::new()),
+            (None, None) => return Err(SetupError::NoUrl),
+        };
+        Ok(Self { shortcut, ..plugin })
     }
 
     /// A plugin that dials `url`, which a host has given out:
@@ -55,6 +72,7 @@ impl Plugin {
         );
         Self {
             url: url.into(),
+            shortcut: None,
             grace: Duration::from_secs(2),
             shared: Arc::new(Shared::new(state_dir.map(PathBuf::from))),
             methods,
@@ -135,6 +153,26 @@ impl Plugin {
         self
     }
 
+    /// What to answer when the host calls a method of this name, in JSON on both sides: for names
+    /// that are known only while the plugin runs, and for large values that are only passed on.
+    /// `None` stands for parameters that were missing or `null`. An answer that is an object gets
+    /// the method's name put in, where it has no `method` of its own.
+    ///
+    /// As [`method`](Self::method) otherwise.
+    pub fn raw_method<Fut>(
+        mut self,
+        name: impl Into<String>,
+        handler: impl Fn(Call, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
+    {
+        self.methods = self
+            .methods
+            .raw(name, move |call, params| handler(Call::new(call), params));
+        self
+    }
+
     /// How long handlers that run may go on when the plugin is asked to stop. 2 s; hosts kill
     /// after 3 s by default.
     pub fn grace(mut self, grace: Duration) -> Self {
@@ -158,7 +196,7 @@ impl Plugin {
     /// Dials, and runs until it is asked to stop by an interrupt or terminate signal, or until
     /// the host has hung up.
     ///
-    /// A supervised plugin dials once: when its host hangs up it has done its work, and whether it
+    /// A supervised plugin has one line: when its host hangs up it has done its work, and whether it
     /// is started again is the host's business. An external one (its token begins with `sdprt_`)
     /// dials again whenever the line was lost, after 250 ms and then ever more slowly, up to 10 s,
     /// until it is turned away for good.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_rpc::{DialError, DialOptions, Limits, Options, Peer, dial, open};
+use jackfield_rpc::{DialError, DialOptions, Limits, Methods, Options, Peer, dial, open};
 use jackfield_wire::{Client, CloseCause, CloseKind, env};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::error::{RunError, hint};
 use crate::host::Shared;
 use crate::plugin::Plugin;
+use crate::shortcut::Shortcut;
 
 /// Delays between the dials of an external plugin.
 const FIRST_DELAY: Duration = Duration::from_millis(250);
@@ -60,6 +61,7 @@ impl Drop for Down {
 pub(crate) async fn run(plugin: Plugin, stop: impl Future<Output = ()>) -> Result<(), RunError> {
     let Plugin {
         url,
+        mut shortcut,
         grace,
         shared,
         methods,
@@ -76,18 +78,24 @@ pub(crate) async fn run(plugin: Plugin, stop: impl Future<Output = ()>) -> Resul
         ..DialOptions::default()
     };
     loop {
-        let dialled = tokio::select! {
-            biased;
-            () = &mut stop => return Ok(()),
-            dialled = dial(&url, &dial_options) => dialled,
+        let tasks = TaskTracker::new();
+        let first = shortcut
+            .take()
+            .and_then(|shortcut| over(shortcut, &methods, &shared, &tasks));
+        let opened = match first {
+            Some(peer) => Ok(peer),
+            None => tokio::select! {
+                biased;
+                () = &mut stop => return Ok(()),
+                dialled = dial(&url, &dial_options) => dialled.map(|(socket, negotiated)| {
+                    let options = line_options(negotiated.speaks_v1);
+                    open(socket, Arc::clone(&methods), Arc::clone(&shared), options, &tasks)
+                }),
+            },
         };
-        let next = match dialled {
-            Ok((socket, negotiated)) => {
+        let next = match opened {
+            Ok(peer) => {
                 let up = Instant::now();
-                let tasks = TaskTracker::new();
-                let options = line_options(negotiated.speaks_v1);
-                let context = Arc::clone(&shared);
-                let peer = open(socket, Arc::clone(&methods), context, options, &tasks);
                 shared.up(peer.clone());
                 let ended = tokio::select! {
                     biased;
@@ -123,6 +131,30 @@ pub(crate) async fn run(plugin: Plugin, stop: impl Future<Output = ()>) -> Resul
     }
 }
 
+/// The line over the socket that the host handed down. `None` where it turns out not to be usable:
+/// there is still the dial.
+fn over(
+    shortcut: Shortcut,
+    methods: &Arc<Methods<Arc<Shared>>>,
+    shared: &Arc<Shared>,
+    tasks: &TaskTracker,
+) -> Option<Peer> {
+    let options = line_options(true);
+    match shortcut.open(&options.limits) {
+        Ok(socket) => Some(open(
+            socket,
+            Arc::clone(methods),
+            Arc::clone(shared),
+            options,
+            tasks,
+        )),
+        Err(error) => {
+            note(&format!("the host's socket cannot be used: {error}"));
+            None
+        }
+    }
+}
+
 fn line_options(speaks_v1: bool) -> Options {
     Options {
         limits: Limits {
@@ -135,6 +167,11 @@ fn line_options(speaks_v1: bool) -> Options {
         },
         ..Options::default()
     }
+}
+
+/// Whether this is the URL of a program that no host starts.
+pub(crate) fn is_external(url: &str) -> bool {
+    matches!(Mode::of(url), Mode::External)
 }
 
 impl Mode {

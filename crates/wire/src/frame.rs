@@ -5,6 +5,7 @@
 //! are opaque and are echoed as they came, byte for byte.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -164,23 +165,53 @@ pub fn request(
     params: Option<&RawValue>,
     traceparent: Option<&Traceparent>,
 ) -> String {
-    #[derive(Serialize)]
-    struct Request<'a> {
-        id: &'a str,
-        jsonrpc: &'a str,
-        method: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        params: Option<&'a RawValue>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        traceparent: Option<&'a str>,
+    let params = params.map(RawValue::get).filter(|params| *params != "null");
+    let traceparent = traceparent.map(Traceparent::as_str);
+    let [id, method] = [id, method].map(quoted);
+    let mut parts = vec![r#"{"id":"#, &id, r#","jsonrpc":"2.0","method":"#, &method];
+    parts.extend(params.iter().flat_map(|params| [r#","params":"#, *params]));
+    parts.extend(
+        traceparent
+            .iter()
+            .flat_map(|it| [r#","traceparent":""#, *it, r#"""#]),
+    );
+    parts.push("}");
+    parts.concat()
+}
+
+/// As JSON.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string always serializes")
+}
+
+/// The same, of parameters that are not JSON yet: written where they belong, and not copied there.
+///
+/// # Errors
+/// When they do not serialize.
+pub fn request_with(
+    id: &str,
+    method: &str,
+    params: &impl Serialize,
+    traceparent: Option<&Traceparent>,
+) -> Result<String, serde_json::Error> {
+    let mut text = Vec::with_capacity(512);
+    text.extend_from_slice(br#"{"id":"#);
+    serde_json::to_writer(&mut text, id)?;
+    text.extend_from_slice(br#","jsonrpc":"2.0","method":"#);
+    serde_json::to_writer(&mut text, method)?;
+    let end = text.len();
+    text.extend_from_slice(br#","params":"#);
+    let begin = text.len();
+    serde_json::to_writer(&mut text, params)?;
+    if text.get(begin..) == Some(b"null") {
+        text.truncate(end);
     }
-    to_text(&Request {
-        id,
-        jsonrpc: "2.0",
-        method,
-        params: params.filter(|params| params.get() != "null"),
-        traceparent: traceparent.map(Traceparent::as_str),
-    })
+    if let Some(traceparent) = traceparent {
+        text.extend_from_slice(br#","traceparent":"#);
+        serde_json::to_writer(&mut text, traceparent.as_str())?;
+    }
+    text.push(b'}');
+    Ok(String::from_utf8(text).expect("serde_json writes UTF-8"))
 }
 
 /// The text of a notification, a request without an id. Only peers that asked for
@@ -203,30 +234,60 @@ pub fn notification(method: &str, params: &RawValue) -> String {
 /// The text of a response. An id of `None` is written as `null`.
 #[must_use]
 pub fn response(id: Option<&RawValue>, outcome: Result<&RawValue, &Fault>) -> String {
-    #[derive(Serialize)]
-    struct Success<'a> {
-        id: Option<&'a RawValue>,
-        jsonrpc: &'a str,
-        result: &'a RawValue,
+    match outcome {
+        Ok(result) => success(id, [result.get()]),
+        Err(error) => failure(id, error),
     }
+}
+
+/// The text of a response with what a method answers: where that is an object without a `method` of
+/// its own, the method's name is put first in it, which strict peers need to decode it.
+#[must_use]
+pub fn answer(id: Option<&RawValue>, method: &str, result: &RawValue) -> String {
+    let text = result.get();
+    let Some(rest) = text.strip_prefix('{').filter(|_| !has_method(text)) else {
+        return success(id, [text]);
+    };
+    let name = quoted(method);
+    let comma = match rest.trim_start().starts_with('}') {
+        true => "",
+        false => ",",
+    };
+    success(id, [r#"{"method":"#, &name, comma, rest])
+}
+
+/// Whether this object has a `method`. The cheap look first: most answers have no such key at any
+/// depth.
+fn has_method(object: &str) -> bool {
+    type Members<'a> = HashMap<Cow<'a, str>, IgnoredAny>;
+    object.contains("\"method\"")
+        && serde_json::from_str::<Members<'_>>(object)
+            .is_ok_and(|members| members.contains_key("method"))
+}
+
+/// The parts of the result are written one after the other, at once: it may be large.
+fn success<const N: usize>(id: Option<&RawValue>, result: [&str; N]) -> String {
+    let id = id.map_or("null", RawValue::get);
+    let before = [r#"{"id":"#, id, r#","jsonrpc":"2.0","result":"#];
+    let parts = before.iter().chain(&result).chain(&["}"]);
+    let size = parts.clone().map(|part| part.len()).sum();
+    let mut text = String::with_capacity(size);
+    text.extend(parts.copied());
+    text
+}
+
+fn failure(id: Option<&RawValue>, error: &Fault) -> String {
     #[derive(Serialize)]
     struct Failure<'a> {
         error: &'a Fault,
         id: Option<&'a RawValue>,
         jsonrpc: &'a str,
     }
-    match outcome {
-        Ok(result) => to_text(&Success {
-            id,
-            jsonrpc: "2.0",
-            result,
-        }),
-        Err(error) => to_text(&Failure {
-            error,
-            id,
-            jsonrpc: "2.0",
-        }),
-    }
+    to_text(&Failure {
+        error,
+        id,
+        jsonrpc: "2.0",
+    })
 }
 
 fn to_text(frame: &impl Serialize) -> String {

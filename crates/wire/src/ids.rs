@@ -42,6 +42,8 @@ impl Xid {
     pub fn new() -> Self {
         static COUNTER: OnceLock<AtomicU32> = OnceLock::new();
         static MACHINE: OnceLock<[u8; 3]> = OnceLock::new();
+        // Asked once: it is a system call, and every call over a line has an id.
+        static PROCESS: OnceLock<u32> = OnceLock::new();
         let machine = MACHINE.get_or_init(|| {
             let [.., a, b, c] = random().to_be_bytes();
             [a, b, c]
@@ -54,13 +56,27 @@ impl Xid {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs() as u32)
             .to_be_bytes();
-        let [.., p, q] = std::process::id().to_be_bytes();
+        let [.., p, q] = PROCESS.get_or_init(std::process::id).to_be_bytes();
         let mut bytes = [0; 12];
         bytes[..4].copy_from_slice(&seconds);
         bytes[4..7].copy_from_slice(machine);
         bytes[7..9].copy_from_slice(&[p, q]);
         bytes[9..].copy_from_slice(&count[1..]);
         Self(bytes)
+    }
+
+    /// The 20 characters, without taking memory.
+    pub(crate) fn digits(self) -> [u8; 20] {
+        let bits = self
+            .0
+            .iter()
+            .fold(0u128, |bits, byte| (bits << 8) | u128::from(*byte))
+            << 4;
+        let mut text = [0u8; 20];
+        for (place, digit) in text.iter_mut().enumerate() {
+            *digit = DIGITS[(bits >> (95 - 5 * place)) as usize & 31];
+        }
+        text
     }
 }
 
@@ -77,16 +93,7 @@ impl Default for Xid {
 
 impl fmt::Display for Xid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = self
-            .0
-            .iter()
-            .fold(0u128, |bits, byte| (bits << 8) | u128::from(*byte))
-            << 4;
-        let mut text = [0u8; 20];
-        for (place, digit) in text.iter_mut().enumerate() {
-            *digit = DIGITS[(bits >> (95 - 5 * place)) as usize & 31];
-        }
-        f.write_str(std::str::from_utf8(&text).expect("the digits are ASCII"))
+        f.write_str(std::str::from_utf8(&self.digits()).expect("the digits are ASCII"))
     }
 }
 

@@ -35,8 +35,8 @@ pub trait Method: 'static {
     /// What is answered.
     type Output: Serialize + DeserializeOwned + Send + 'static;
 
-    /// The JSON of an answer. By default the answer itself, and where that is an object without a
-    /// `method` of its own, with the method's name added, which strict peers need to decode it.
+    /// The JSON of an answer. By default the answer itself. Whoever writes it on a line puts the
+    /// method's name beside it, see [`frame::answer`](crate::frame::answer).
     ///
     /// # Errors
     /// When the answer does not serialize, for instance a map with keys that are not strings.
@@ -45,7 +45,7 @@ pub trait Method: 'static {
         asked: &Asked<'_>,
     ) -> Result<Box<RawValue>, serde_json::Error> {
         let _ = asked;
-        tagged(Self::NAME, output)
+        to_raw_value(output)
     }
 
     /// An answer from its JSON. By default with or without the method's name in it.
@@ -84,53 +84,4 @@ pub struct Client {
     pub user_agent: Option<String>,
     /// Whether it asked for [`SUBPROTOCOL`].
     pub speaks_v1: bool,
-}
-
-/// `output` as JSON, with `"method": name` put first where it is an object without a `method`.
-///
-/// # Errors
-/// When the output does not serialize.
-pub fn tagged(name: &str, output: &impl Serialize) -> Result<Box<RawValue>, serde_json::Error> {
-    let raw = to_raw_value(output)?;
-    let text = raw.get();
-    let Some(rest) = text.strip_prefix('{') else {
-        return Ok(raw);
-    };
-    // The cheap look first: most answers have no such key at any depth.
-    if text.contains("\"method\"")
-        && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text)?
-            .contains_key("method")
-    {
-        return Ok(raw);
-    }
-    let comma = if rest.trim_start().starts_with('}') {
-        ""
-    } else {
-        ","
-    };
-    let name = serde_json::to_string(name)?;
-    RawValue::from_string(format!("{{\"method\":{name}{comma}{rest}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn answers_carry_their_method() {
-        for (output, expected) in [
-            (json!({"ok": true}), r#"{"method":"m","ok":true}"#),
-            (json!({}), r#"{"method":"m"}"#),
-            (json!({"method": "own"}), r#"{"method":"own"}"#),
-            (
-                json!({"x": {"method": 1}}),
-                r#"{"method":"m","x":{"method":1}}"#,
-            ),
-            (json!([1]), "[1]"),
-            (json!(null), "null"),
-        ] {
-            assert_eq!(tagged("m", &output).unwrap().get(), expected);
-        }
-    }
 }

@@ -14,6 +14,7 @@ use jackfield_wire::{InstallationId, RuntimeProvider};
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
+use crate::shortcut::Shortcut;
 
 /// A future in a box, so that a runtime can be chosen while the program runs.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -109,6 +110,9 @@ pub struct Deployment {
 pub struct Launch {
     /// How child and host find each other.
     pub way: Way,
+    /// A socket for a child on this machine, beside the URL of [`Way::Dial`]. A runtime whose
+    /// children are elsewhere leaves it alone, and they dial.
+    pub shortcut: Shortcut,
     /// A string that is in no other launch's environment and not secret; [`Way::Dial`]'s URL holds it.
     pub mark: String,
     /// What the operator adds to the environment.

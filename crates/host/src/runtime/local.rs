@@ -108,7 +108,9 @@ impl Runtime for LocalRuntime {
         }
         command = command.env(env::STATE_DIR, &deployment.state);
         let command = match &launch.way {
-            Way::Dial(rpc_url) => command
+            Way::Dial(rpc_url) => launch
+                .shortcut
+                .apply(command)
                 .env(env::RPC_URL, rpc_url)
                 .env(env::STORYDEN_RPC_URL, rpc_url),
             Way::Serve(offer) => offer

@@ -7,6 +7,7 @@
 mod contract;
 mod local;
 
+pub use crate::shortcut::Shortcut;
 pub use contract::{BoxFuture, Deployment, Launch, Running, Runtime, Way};
 pub use jackfield_process::{Exit, ExitStatus, Line, Stream, Usage};
 pub(crate) use local::{LocalRuntime, installation_folder};

@@ -1,6 +1,9 @@
+use std::io;
+
 use super::cursor::{Cursor, extra_fields};
 use super::end;
 use super::entry::Entry;
+use super::raw::Raw;
 use crate::limits::Limits;
 use crate::reason::{Reason, Reasons};
 
@@ -8,19 +11,35 @@ const ENTRY: u32 = 0x0201_4b50;
 const ZIP64: u16 = 0x0001;
 const UNICODE_NAME: u16 = 0x7075;
 
-/// The lines of the archive's directory, in its order, and the bytes in front of it, which hold the
-/// entries themselves. `None` where it cannot be read, or has more lines than are allowed; the
-/// reasons say so.
-pub(crate) fn entries<'a>(
-    bytes: &'a [u8],
+/// As many bytes as a line may have besides its name, on average.
+const LINE: u64 = 512;
+
+/// What an archive ends with.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    /// Its lines, in its order.
+    pub(crate) entries: Vec<Entry>,
+    /// Where it begins. The entries themselves are in front of it.
+    pub(crate) start: u64,
+    /// Its bytes, and all that follow.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The archive's directory. `None` where it cannot be read, or is larger than is allowed; the reasons
+/// say so.
+pub(crate) fn directory(
+    archive: &Raw,
     limits: &Limits,
     reasons: &mut Reasons,
-) -> Option<(Vec<Entry>, &'a [u8])> {
-    let end = match end::find(bytes) {
+) -> io::Result<Option<Directory>> {
+    let base = archive.size().saturating_sub(end::TAIL);
+    let mut tail = vec![0; usize::try_from(archive.size() - base).unwrap_or_default()];
+    archive.read_at(base, &mut tail)?;
+    let end = match end::find(&tail, base) {
         Ok(end) => end,
         Err(why) => {
             reasons.push(Reason::NotZip(why.to_owned()));
-            return None;
+            return Ok(None);
         }
     };
     if usize::try_from(end.entries).map_or(true, |count| count > limits.entries) {
@@ -29,12 +48,43 @@ pub(crate) fn entries<'a>(
             count: end.entries,
             limit: limits.entries as u64,
         });
-        return None;
+        return Ok(None);
     }
-    let before = &bytes[..end.directory.start];
-    let mut at = Cursor(&bytes[end.directory]);
+    let start = end.directory.start;
+    let length = end.directory.end - start;
+    // It is held in memory, and what a line may hold besides its name is not counted anywhere else.
+    let line = (limits.name_bytes as u64).saturating_add(LINE);
+    let limit = (limits.entries as u64).saturating_mul(line).max(end::TAIL);
+    if length > limit {
+        let why = format!("its directory has {length} bytes; {limit} are allowed");
+        reasons.push(Reason::NotZip(why));
+        return Ok(None);
+    }
+    let bytes = reach(archive, start, base, tail)?;
+    let length = usize::try_from(length).unwrap_or(bytes.len());
+    let entries = lines(&bytes[..length], end.entries, reasons);
+    Ok(entries.map(|entries| Directory {
+        entries,
+        start,
+        bytes,
+    }))
+}
+
+/// The bytes from `start` on, of which those from `base` on were read already: none is read twice.
+fn reach(archive: &Raw, start: u64, base: u64, mut tail: Vec<u8>) -> io::Result<Vec<u8>> {
+    if let Ok(known) = usize::try_from(start.saturating_sub(base)) {
+        tail.drain(..known);
+    }
+    let mut bytes = vec![0; usize::try_from(base.saturating_sub(start)).unwrap_or_default()];
+    archive.read_at(start, &mut bytes)?;
+    bytes.append(&mut tail);
+    Ok(bytes)
+}
+
+fn lines(bytes: &[u8], count: u64, reasons: &mut Reasons) -> Option<Vec<Entry>> {
+    let mut at = Cursor(bytes);
     let mut entries = Vec::new();
-    for number in 0..end.entries {
+    for number in 0..count {
         let Some(entry) = entry(&mut at) else {
             let why = format!("line {} of its directory is damaged", number + 1);
             reasons.push(Reason::NotZip(why));
@@ -47,7 +97,7 @@ pub(crate) fn entries<'a>(
         reasons.push(Reason::NotZip(why.to_owned()));
         return None;
     }
-    Some((entries, before))
+    Some(entries)
 }
 
 fn entry(at: &mut Cursor<'_>) -> Option<Entry> {

@@ -11,15 +11,20 @@ const END_BYTES: usize = 22;
 const LOCATOR_BYTES: usize = 20;
 const END64_BYTES: usize = 56;
 
+/// The last bytes of an archive in which all that is looked for here must be: the end record, its
+/// comment, and the large end record.
+pub(super) const TAIL: u64 = 128 * 1024;
+
 /// Where the archive's directory is.
 #[derive(Debug)]
 pub(super) struct End {
-    pub(super) directory: Range<usize>,
+    pub(super) directory: Range<u64>,
     pub(super) entries: u64,
 }
 
-/// Finds the directory. An archive whose end can be read in two ways is refused.
-pub(super) fn find(bytes: &[u8]) -> Result<End, &'static str> {
+/// Finds the directory by the last bytes, which begin at `base`. An archive whose end can be read in
+/// two ways is refused.
+pub(super) fn find(bytes: &[u8], base: u64) -> Result<End, &'static str> {
     let earliest = bytes
         .len()
         .saturating_sub(END_BYTES + usize::from(u16::MAX));
@@ -44,10 +49,10 @@ pub(super) fn find(bytes: &[u8]) -> Result<End, &'static str> {
     if found.next().is_some() {
         return Err("it has two end records");
     }
-    read(bytes, offset).ok_or("its end record is damaged")?
+    read(bytes, base, offset).ok_or("its end record is damaged")?
 }
 
-fn read(bytes: &[u8], offset: usize) -> Option<Result<End, &'static str>> {
+fn read(bytes: &[u8], base: u64, offset: usize) -> Option<Result<End, &'static str>> {
     let mut at = Cursor::at(bytes, offset + 4)?;
     let (disk, first_disk) = (at.u16()?, at.u16()?);
     let (here, all) = (at.u16()?, at.u16()?);
@@ -55,7 +60,7 @@ fn read(bytes: &[u8], offset: usize) -> Option<Result<End, &'static str>> {
     let mut entries = u64::from(all);
     let (mut size64, mut start64) = (u64::from(size), u64::from(start));
     let mut end = offset;
-    if let Some(record) = end64(bytes, offset) {
+    if let Some(record) = end64(bytes, base, offset) {
         let (record_at, large) = record?;
         // Where the small record has a number of its own, a reader that goes by it must see the same.
         let agree = |small: u64, most: u64, large: u64| small == most || small == large;
@@ -70,15 +75,14 @@ fn read(bytes: &[u8], offset: usize) -> Option<Result<End, &'static str>> {
     } else if disk != 0 || first_disk != 0 || here != all {
         return Some(Err("it is one of several parts"));
     }
-    let start = usize::try_from(start64).ok()?;
-    let size = usize::try_from(size64).ok()?;
-    if start.checked_add(size) != Some(end) {
+    let end = base + end as u64;
+    if start64.checked_add(size64) != Some(end) {
         return Some(Err(
             "its directory is not where it says; was something put in front of it?",
         ));
     }
     Some(Ok(End {
-        directory: start..end,
+        directory: start64..end,
         entries,
     }))
 }
@@ -91,14 +95,14 @@ struct Large {
 
 /// The zip64 end record and its offset, where there is a locator for one. The inner `None` is a
 /// locator that leads nowhere.
-fn end64(bytes: &[u8], end: usize) -> Option<Option<(usize, Large)>> {
+fn end64(bytes: &[u8], base: u64, end: usize) -> Option<Option<(usize, Large)>> {
     let mut at = Cursor::at(bytes, end.checked_sub(LOCATOR_BYTES)?)?;
     if at.u32()? != LOCATOR {
         return None;
     }
     let mut read = || {
         let (disk, offset, disks) = (at.u32()?, at.u64()?, at.u32()?);
-        let offset = usize::try_from(offset).ok()?;
+        let offset = usize::try_from(offset.checked_sub(base)?).ok()?;
         let mut at = Cursor::at(bytes, offset)?;
         if at.u32()? != END64 || disk != 0 || disks > 1 {
             return None;

@@ -1,32 +1,38 @@
+use std::io;
 use std::ops::Range;
 
 use super::cursor::{Cursor, extra_fields};
 use super::entry::Entry;
+use super::raw::Raw;
 use crate::reason::Damage;
 
 const HEADER: u32 = 0x0403_4b50;
 const ZIP64: u16 = 0x0001;
 
-/// Where an entry's data is, after its header was held against the directory. `bytes` end where the
-/// directory begins.
-pub(crate) fn locate(bytes: &[u8], entry: &Entry) -> Result<Range<usize>, Vec<Damage>> {
-    let Some((header, start)) = read(bytes, entry) else {
-        return Err(vec![Damage::NoHeader]);
+/// Bytes of a header without its name and extra fields, whose lengths are its last two numbers.
+const FIXED: usize = 30;
+
+/// Where an entry's data is, after its header was held against the directory, which begins at
+/// `before`.
+pub(crate) fn locate(
+    archive: &Raw,
+    before: u64,
+    entry: &Entry,
+) -> io::Result<Result<Range<u64>, Vec<Damage>>> {
+    let bytes = read(archive, before, entry.offset)?;
+    let Some(header) = bytes.as_deref().and_then(parse) else {
+        return Ok(Err(vec![Damage::NoHeader]));
     };
-    let data = usize::try_from(entry.packed)
-        .ok()
-        .and_then(|packed| start.checked_add(packed))
-        .filter(|end| *end <= bytes.len());
+    let start = entry.offset + bytes.as_ref().map_or(0, Vec::len) as u64;
+    let data = start
+        .checked_add(entry.packed)
+        .filter(|end| *end <= before)
+        .map(|end| start..end);
     let mut damage = header.contradictions(entry);
-    let Some(end) = data else {
+    if data.is_none() {
         damage.push(Damage::NoHeader);
-        return Err(damage);
-    };
-    if damage.is_empty() {
-        Ok(start..end)
-    } else {
-        Err(damage)
     }
+    Ok(data.filter(|_| damage.is_empty()).ok_or(damage))
 }
 
 struct Header<'a> {
@@ -38,9 +44,26 @@ struct Header<'a> {
     name: &'a [u8],
 }
 
-fn read<'a>(bytes: &'a [u8], entry: &Entry) -> Option<(Header<'a>, usize)> {
-    let offset = usize::try_from(entry.offset).ok()?;
-    let mut at = Cursor::at(bytes, offset)?;
+/// The bytes of a header, whatever they are. `None` where there is no room for one.
+fn read(archive: &Raw, before: u64, offset: u64) -> io::Result<Option<Vec<u8>>> {
+    let room = before.saturating_sub(offset);
+    if room < FIXED as u64 {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; FIXED];
+    archive.read_at(offset, &mut bytes)?;
+    let length = |at| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let all = FIXED + length(FIXED - 4) + length(FIXED - 2);
+    if room < all as u64 {
+        return Ok(None);
+    }
+    bytes.resize(all, 0);
+    archive.read_at(offset + FIXED as u64, &mut bytes[FIXED..])?;
+    Ok(Some(bytes))
+}
+
+fn parse(bytes: &[u8]) -> Option<Header<'_>> {
+    let mut at = Cursor(bytes);
     if at.u32()? != HEADER {
         return None;
     }
@@ -63,15 +86,14 @@ fn read<'a>(bytes: &'a [u8], entry: &Entry) -> Option<(Header<'a>, usize)> {
     };
     let size = widen(size);
     let packed = widen(packed);
-    let header = Header {
+    Some(Header {
         flags,
         method,
         crc,
         packed,
         size,
         name,
-    };
-    Some((header, bytes.len() - at.0.len()))
+    })
 }
 
 impl Header<'_> {

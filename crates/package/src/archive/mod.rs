@@ -10,8 +10,10 @@ mod end;
 mod entry;
 mod inflate;
 mod local;
+mod raw;
 
-pub(crate) use directory::entries;
+pub(crate) use directory::{Directory, directory};
 pub(crate) use entry::{Entry, Kind};
-pub(crate) use inflate::{InflateError, inflate};
+pub(crate) use inflate::{InflateError, Inflater};
 pub(crate) use local::locate;
+pub(crate) use raw::{Raw, Stream};

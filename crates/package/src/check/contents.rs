@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
+use std::io;
 
 use super::look::Candidate;
-use crate::archive::{self, Entry, Kind};
+use crate::archive::{InflateError, Inflater, Kind, Stream};
 use crate::limits::Limits;
 use crate::reason::{Damage, Reason, Reasons};
 
@@ -24,7 +25,7 @@ pub(super) fn refuse_overlaps(candidates: &mut [Candidate], reasons: &mut Reason
     let mut end = 0;
     for candidate in by_start {
         let start = candidate.entry.offset;
-        let stop = candidate.data.as_ref().map_or(0, |data| data.end as u64);
+        let stop = candidate.data.as_ref().map_or(0, |data| data.end);
         if start < end {
             reasons.damaged(&candidate.entry.name, Damage::Overlap);
             candidate.data = None;
@@ -33,14 +34,15 @@ pub(super) fn refuse_overlaps(candidates: &mut [Candidate], reasons: &mut Reason
     }
 }
 
-/// Inflates every file and counts what really comes out. Stops where the total is exceeded.
+/// Inflates every file and counts what really comes out. Stops where the total is exceeded. Entries
+/// that share bytes were refused.
 pub(super) fn check(
-    bytes: &[u8],
+    archive: &mut Stream<'_>,
     candidates: &[Candidate],
     keep: Option<&str>,
     limits: &Limits,
     reasons: &mut Reasons,
-) -> Contents {
+) -> io::Result<Contents> {
     let mut contents = Contents::default();
     let limit = limits.total_bytes;
     let files = || candidates.iter().filter(|it| it.kind == Kind::File);
@@ -48,41 +50,44 @@ pub(super) fn check(
     if declared > limit {
         let size = declared;
         reasons.push(Reason::TotalTooLarge { size, limit });
-        return contents;
+        return Ok(contents);
     }
+    let mut by_start: Vec<&Candidate> = candidates.iter().collect();
+    by_start.sort_by_key(|candidate| candidate.entry.offset);
+    let mut inflater = Inflater::new();
     let mut total = 0;
-    for candidate in candidates {
-        let (Some(data), entry) = (&candidate.data, &candidate.entry) else {
-            continue;
-        };
-        let kept = (keep == Some(entry.name.as_str())).then(Vec::new);
+    for candidate in by_start {
+        let kept = (keep == Some(candidate.entry.name.as_str())).then(Vec::new);
         total += file(
-            &bytes[data.clone()],
-            entry,
+            archive,
+            &mut inflater,
+            candidate,
             kept,
             limits,
             reasons,
             &mut contents,
-        );
+        )?;
         if total > limit {
             let size = total;
             reasons.push(Reason::TotalTooLarge { size, limit });
             break;
         }
     }
-    contents
+    Ok(contents)
 }
 
 fn file(
-    data: &[u8],
-    entry: &Entry,
+    archive: &mut Stream<'_>,
+    inflater: &mut Inflater,
+    Candidate { entry, data, .. }: &Candidate,
     mut kept: Option<Vec<u8>>,
     limits: &Limits,
     reasons: &mut Reasons,
     contents: &mut Contents,
-) -> u64 {
+) -> io::Result<u64> {
+    let Some(data) = data else { return Ok(0) };
     let mut head = Vec::with_capacity(4);
-    let real = archive::inflate(data, entry.method, entry.size, |piece| {
+    let real = inflater.inflate(archive, data, entry.method, entry.size, |piece| {
         let missing = 4_usize.saturating_sub(head.len());
         head.extend(piece.iter().take(missing));
         if let Some(kept) = &mut kept
@@ -92,9 +97,13 @@ fn file(
         }
         Ok(())
     });
-    let Ok(real) = real else {
-        reasons.damaged(&entry.name, Damage::Inflate);
-        return 0;
+    let real = match real {
+        Ok(real) => real,
+        Err(InflateError::Data) => {
+            reasons.damaged(&entry.name, Damage::Inflate);
+            return Ok(0);
+        }
+        Err(InflateError::Read(error) | InflateError::Sink(error)) => return Err(error),
     };
     if real.size != entry.size {
         let (declared, real) = (entry.size, real.size);
@@ -107,5 +116,5 @@ fn file(
     if head.starts_with(b"#!") || head.starts_with(b"\x7fELF") {
         contents.programs.insert(entry.name.clone());
     }
-    real.size
+    Ok(real.size)
 }

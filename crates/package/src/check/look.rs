@@ -1,11 +1,10 @@
 //! One look at all that an archive holds.
 
+use std::io;
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use super::{contents, layout, manifest, names};
-use crate::archive::{self, Entry, Kind};
+use crate::archive::{self, Directory, Entry, Kind, Raw, Stream};
 use crate::digest::Digest;
 use crate::limits::Limits;
 use crate::name;
@@ -18,22 +17,25 @@ pub(super) struct Candidate {
     pub(super) entry: Entry,
     pub(super) kind: Kind,
     /// Where its data is, once nothing speaks against reading it.
-    pub(super) data: Option<Range<usize>>,
+    pub(super) data: Option<Range<u64>>,
 }
 
-pub(crate) fn check(bytes: &Bytes, source: Source, limits: &Limits) -> Result<Package, Rejected> {
+/// Reads an archive once, all but the headers of its entries, which are looked at ahead. The directory
+/// and the content that were seen are those that the digest is of.
+pub(crate) fn check(
+    archive: &Raw,
+    source: Source,
+    limits: &Limits,
+) -> io::Result<Result<Package, Rejected>> {
     let mut reasons = Reasons::default();
     let mut warnings = Vec::new();
-    let found = look(bytes, limits, &mut reasons, &mut warnings);
-    reasons.finish(&warnings)?;
-    let found = found.expect("what could not be read left a reason");
-    Ok(Package::new(
-        found,
-        warnings,
-        Digest::of(bytes),
-        bytes.len() as u64,
-        source,
-    ))
+    let found = look(archive, limits, &mut reasons, &mut warnings)?;
+    if let Err(rejected) = reasons.finish(&warnings) {
+        return Ok(Err(rejected));
+    }
+    let (found, digest) = found.expect("what could not be read left a reason");
+    let size = archive.size();
+    Ok(Ok(Package::new(found, warnings, digest, size, source)))
 }
 
 /// What a package is made of.
@@ -47,18 +49,26 @@ pub(crate) struct Found {
 }
 
 fn look(
-    bytes: &[u8],
+    archive: &Raw,
     limits: &Limits,
     reasons: &mut Reasons,
     warnings: &mut Vec<Warning>,
-) -> Option<Found> {
-    let size = bytes.len() as u64;
+) -> io::Result<Option<(Found, Digest)>> {
+    let size = archive.size();
     if size > limits.archive_bytes {
         let limit = limits.archive_bytes;
         reasons.push(Reason::ArchiveTooLarge { size, limit });
-        return None;
+        return Ok(None);
     }
-    let (entries, bytes) = archive::entries(bytes, limits, reasons)?;
+    let directory = archive::directory(archive, limits, reasons)?;
+    let Some(Directory {
+        entries,
+        start,
+        bytes: rest,
+    }) = directory
+    else {
+        return Ok(None);
+    };
     let (litter, entries): (Vec<_>, Vec<_>) = entries
         .into_iter()
         .filter(|entry| !entry.is_top())
@@ -73,32 +83,43 @@ fn look(
     }
     let mut candidates: Vec<Candidate> = entries
         .into_iter()
-        .map(|entry| candidate(bytes, entry, limits, reasons))
-        .collect();
+        .map(|entry| candidate(archive, start, entry, limits, reasons))
+        .collect::<io::Result<_>>()?;
     names::check(&candidates, limits, reasons);
     contents::refuse_overlaps(&mut candidates, reasons);
 
     let root = layout::root(&candidates, reasons);
     let keep = root.as_ref().map(|root| root.manifest.as_str());
-    let real = contents::check(bytes, &candidates, keep, limits, reasons);
-    let root = root?;
-    let manifest = manifest::check(&root, real.kept.as_deref(), limits, reasons, warnings)?;
+    let mut stream = Stream::new(archive, start);
+    let real = contents::check(&mut stream, &candidates, keep, limits, reasons)?;
+    let Some(root) = root else { return Ok(None) };
+    let manifest = manifest::check(&root, real.kept.as_deref(), limits, reasons, warnings);
+    let Some(manifest) = manifest else {
+        return Ok(None);
+    };
     let (files, folders) = layout::plan(candidates, &root, &real, warnings);
     let command_file = manifest::command_file(&manifest, &files, &folders, reasons, warnings);
     let mut files = files;
     if let Some(command) = &command_file {
         manifest::make_executable(command, &mut files, warnings);
     }
-    Some(Found {
+    let found = Found {
         manifest,
         manifest_file: root.manifest_name().to_owned(),
         command_file,
         files,
         folders,
-    })
+    };
+    Ok(Some((found, stream.digest(&rest)?)))
 }
 
-fn candidate(bytes: &[u8], entry: Entry, limits: &Limits, reasons: &mut Reasons) -> Candidate {
+fn candidate(
+    archive: &Raw,
+    before: u64,
+    entry: Entry,
+    limits: &Limits,
+    reasons: &mut Reasons,
+) -> io::Result<Candidate> {
     name::check(&entry, limits, reasons);
     let kind = entry.kind();
     let mut readable = true;
@@ -134,7 +155,7 @@ fn candidate(bytes: &[u8], entry: Entry, limits: &Limits, reasons: &mut Reasons)
             limit,
         });
     }
-    let data = match archive::locate(bytes, &entry) {
+    let data = match archive::locate(archive, before, &entry)? {
         Ok(data) => Some(data),
         Err(damages) => {
             for damage in damages {
@@ -146,9 +167,9 @@ fn candidate(bytes: &[u8], entry: Entry, limits: &Limits, reasons: &mut Reasons)
             None
         }
     };
-    Candidate {
+    Ok(Candidate {
         data: data.filter(|_| readable),
         entry,
         kind,
-    }
+    })
 }

@@ -372,7 +372,7 @@ async fn calls_in_order_are_handled_one_at_a_time_as_they_came() {
     let asking = async {
         for number in 0..500 {
             let frame = json!({"id": number, "method": "happened", "params": number});
-            sender.send(frame.to_string()).await.unwrap();
+            sender.send(frame.to_string().into()).await.unwrap();
         }
     };
     let listening = async {

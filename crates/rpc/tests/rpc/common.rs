@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use jackfield_rpc::{
-    Call, DialOptions, Duplex, Heartbeat, Limits, Methods, Options, Peer, WebSocket, dial, memory,
-    open,
+    Call, DialOptions, Duplex, DuplexReceiver, DuplexSender, Heartbeat, Limits, LocalSocket,
+    Methods, Options, Peer, Received, WebSocket, dial, memory, open,
 };
-use jackfield_wire::{Client, Fault, Method};
+use jackfield_wire::{Client, CloseCause, Fault, Method};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -97,13 +97,21 @@ pub(crate) struct Pair {
 }
 
 pub(crate) fn peers(one: Methods<()>, two: Methods<()>, options: &Options) -> Pair {
-    let tasks = TaskTracker::new();
+    peers_on(&TaskTracker::new(), one, two, options)
+}
+
+pub(crate) fn peers_on(
+    tasks: &TaskTracker,
+    one: Methods<()>,
+    two: Methods<()>,
+    options: &Options,
+) -> Pair {
     let (first, second, cut) = memory::pair();
     Pair {
-        one: open(first, Arc::new(one), (), options.clone(), &tasks),
-        two: open(second, Arc::new(two), (), options.clone(), &tasks),
+        one: open(first, Arc::new(one), (), options.clone(), tasks),
+        two: open(second, Arc::new(two), (), options.clone(), tasks),
         cut,
-        tasks,
+        tasks: tasks.clone(),
     }
 }
 
@@ -116,6 +124,60 @@ pub(crate) fn open_with(
     let tasks = TaskTracker::new();
     let peer = open(duplex, Arc::new(methods), (), options, &tasks);
     (peer, tasks)
+}
+
+/// A peer of the kind under test, and the bare other end.
+pub(crate) struct Bare {
+    pub(crate) peer: Peer,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) sender: memory::MemorySender,
+    pub(crate) receiver: memory::MemoryReceiver,
+}
+
+impl Bare {
+    pub(crate) fn new(methods: Methods<()>, options: Options) -> Self {
+        let (first, second, _cut) = memory::pair();
+        let (peer, tasks) = open_with(first, methods, options);
+        let (sender, receiver) = second.split();
+        Self {
+            peer,
+            tasks,
+            sender,
+            receiver,
+        }
+    }
+
+    pub(crate) async fn say(&mut self, frame: Value) {
+        self.sender.send(frame.to_string().into()).await.unwrap();
+    }
+
+    pub(crate) async fn hear(&mut self) -> Value {
+        serde_json::from_str(&self.hear_text().await).unwrap()
+    }
+
+    pub(crate) async fn hear_text(&mut self) -> String {
+        loop {
+            if let Received::Text(text) = soon(self.receiver.recv()).await.unwrap() {
+                return text.to_string();
+            }
+        }
+    }
+
+    pub(crate) async fn end(mut self) {
+        self.peer.close(CloseCause::closed());
+        loop {
+            match soon(self.receiver.recv()).await {
+                Ok(Received::Text(text)) => panic!("{text}"),
+                Ok(Received::Alive) => {}
+                Err(cause) => {
+                    assert_eq!(cause, CloseCause::closed());
+                    break;
+                }
+            }
+        }
+        drop((self.sender, self.receiver));
+        all_gone(&self.tasks).await;
+    }
 }
 
 /// All tasks are gone, soon.
@@ -151,6 +213,32 @@ pub(crate) async fn raw_client(
     });
     let (peer, tasks) = open_with(WebSocket::from_stream(server), methods, options);
     (client.unwrap().0, peer, tasks)
+}
+
+/// What two peers can be connected by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Over {
+    WebSocket,
+    Local,
+}
+
+/// Two peers over a real socket.
+pub(crate) async fn over(
+    what: Over,
+    one: (Methods<()>, Options),
+    two: (Methods<()>, Options),
+) -> (Peer, Peer, TaskTracker) {
+    if let Over::WebSocket = what {
+        return over_tcp(one, two).await;
+    }
+    let tasks = TaskTracker::new();
+    let (first, second) = UnixStream::pair().unwrap();
+    let [one, two] = [(first, one), (second, two)].map(|(stream, (methods, options))| {
+        let (read, write) = stream.into_split();
+        let socket = LocalSocket::new(read, write, &options.limits);
+        open(socket, Arc::new(methods), (), options, &tasks)
+    });
+    (one, two, tasks)
 }
 
 /// Two peers over real TCP.

@@ -317,7 +317,7 @@ async fn a_flood_of_garbage_that_reads_no_answers_ends_the_line() {
     let (mut sender, _receiver) = second.split();
     let flood = async {
         for count in 0..100_000 {
-            if sender.send("garbage".to_owned()).await.is_err() {
+            if sender.send("garbage".into()).await.is_err() {
                 return count;
             }
         }
@@ -337,7 +337,7 @@ async fn a_flood_of_garbage_whose_answers_are_read_is_only_a_nuisance() {
     let count = 50_000;
     let flood = async {
         for _ in 0..count {
-            sender.send("garbage".to_owned()).await.unwrap();
+            sender.send("garbage".into()).await.unwrap();
         }
     };
     let answers = async {
@@ -406,7 +406,7 @@ async fn what_was_answered_is_written_before_the_farewell() {
     let (mut sender, mut receiver) = second.split();
     for id in 0..300 {
         let frame = json!({"id": id, "method": "double", "params": {"number": id}});
-        sender.send(frame.to_string()).await.unwrap();
+        sender.send(frame.to_string().into()).await.unwrap();
     }
     // Nobody reads yet, so most answers are still queued here when the line is closed.
     while peer.inbound_calls() == 0 {

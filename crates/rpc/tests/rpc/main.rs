@@ -5,7 +5,11 @@ mod common;
 
 mod calls;
 mod frames;
+mod hearts;
 mod lines;
+mod local;
+mod local_ends;
+mod prepared;
 mod tcp;
 mod traces;
 mod v1;

@@ -51,39 +51,61 @@ async fn both_sides_write_big_messages_at_once() {
 /// all; a ping passes between them.
 #[tokio::test]
 async fn a_very_large_message_arrives_whole() {
-    let (client, server, tasks) = over_tcp((methods(), roomy()), (methods(), roomy())).await;
-    let big = json!("aé€😀".repeat(2 << 20));
-    for peer in [&client, &server] {
-        let (answer, probed) =
-            tokio::join!(echo(peer, big.clone()), peer.probe(Duration::from_secs(15)));
-        assert!(answer.unwrap() == big);
-        assert!(probed);
+    for what in [Over::WebSocket, Over::Local] {
+        let (client, server, tasks) = over(what, (methods(), roomy()), (methods(), roomy())).await;
+        let big = json!("aé€😀".repeat(2 << 20));
+        for peer in [&client, &server] {
+            let (answer, probed) =
+                tokio::join!(echo(peer, big.clone()), peer.probe(Duration::from_secs(15)));
+            assert!(answer.unwrap() == big);
+            assert!(probed);
+        }
+        client.close(CloseCause::closed());
+        all_gone(&tasks).await;
     }
-    client.close(CloseCause::closed());
+}
+
+/// The same over a local socket, whose buffers are what they are.
+#[tokio::test]
+async fn both_sides_of_a_local_socket_write_big_messages_at_once() {
+    let (one, two, tasks) = over(Over::Local, (methods(), roomy()), (methods(), roomy())).await;
+    let big = "x".repeat(5 << 20);
+    let calls = [&one, &two, &one, &two].map(|peer| {
+        let params = json!(big);
+        async move {
+            let answer = echo(peer, params).await.unwrap();
+            assert_eq!(answer.as_str().unwrap().len(), 5 << 20);
+        }
+    });
+    soon(join_all(calls)).await;
+    two.close(CloseCause::closed());
+    soon(one.closed()).await;
     all_gone(&tasks).await;
 }
 
 #[tokio::test]
 async fn a_farewell_reaches_the_other_end_with_code_and_reason() {
-    for (cause, code) in [
-        (CloseCause::closed(), 1000),
-        (CloseCause::rejected("not wanted"), 1008),
-        (CloseCause::unavailable("later"), 1013),
-        (CloseCause::failed("broken"), 1011),
-    ] {
-        for client_ends in [true, false] {
-            let (client, server, tasks) =
-                over_tcp((methods(), quiet()), (methods(), quiet())).await;
-            let (ends, sees) = if client_ends {
-                (&client, &server)
-            } else {
-                (&server, &client)
-            };
-            ends.close(cause.clone());
-            assert_eq!(soon(sees.closed()).await, cause);
-            assert_eq!(sees.close_code(), Some(code));
-            assert_eq!(ends.close_code(), None);
-            all_gone(&tasks).await;
+    for what in [Over::WebSocket, Over::Local] {
+        for (cause, code) in [
+            (CloseCause::closed(), 1000),
+            (CloseCause::rejected("not wanted"), 1008),
+            (CloseCause::unavailable("later"), 1013),
+            (CloseCause::failed("broken"), 1011),
+        ] {
+            for client_ends in [true, false] {
+                let (client, server, tasks) =
+                    over(what, (methods(), quiet()), (methods(), quiet())).await;
+                let (ends, sees) = if client_ends {
+                    (&client, &server)
+                } else {
+                    (&server, &client)
+                };
+                ends.close(cause.clone());
+                assert_eq!(soon(sees.closed()).await, cause);
+                assert_eq!(sees.close_code(), Some(code));
+                assert_eq!(ends.close_code(), None);
+                all_gone(&tasks).await;
+            }
         }
     }
 }

@@ -150,7 +150,7 @@ async fn others_are_not_told() {
             None => assert_eq!(members, ["id", "jsonrpc", "method"]),
         }
         sender
-            .send(json!({"id": asked["id"], "result": 1}).to_string())
+            .send(json!({"id": asked["id"], "result": 1}).to_string().into())
             .await
             .unwrap();
         assert_eq!(asking.await.unwrap().get(), "1");
@@ -162,7 +162,7 @@ async fn others_are_not_told() {
             (json!(null), json!([null, null])),
         ] {
             let call = json!({"id": 1, "method": "told", "traceparent": given});
-            sender.send(call.to_string()).await.unwrap();
+            sender.send(call.to_string().into()).await.unwrap();
             assert_eq!(hear().await["result"], taken, "{given}");
         }
         peer.close(CloseCause::closed());

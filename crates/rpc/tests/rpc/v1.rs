@@ -5,67 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::*;
-use jackfield_rpc::{
-    Call, CallError, CallOptions, Duplex, DuplexReceiver, DuplexSender, Limits, Methods, Options,
-    Peer, Received, memory, open,
-};
+use jackfield_rpc::{Call, CallError, CallOptions, Limits, Methods, Options, memory, open};
 use jackfield_wire::{CloseCause, Fault};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
-/// A peer of the kind under test, and the bare other end.
-struct Bare {
-    peer: Peer,
-    tasks: TaskTracker,
-    sender: memory::MemorySender,
-    receiver: memory::MemoryReceiver,
-}
-
-impl Bare {
-    fn new(methods: Methods<()>, options: Options) -> Self {
-        let (first, second, _cut) = memory::pair();
-        let (peer, tasks) = open_with(first, methods, options);
-        let (sender, receiver) = second.split();
-        Self {
-            peer,
-            tasks,
-            sender,
-            receiver,
-        }
-    }
-
-    async fn say(&mut self, frame: Value) {
-        self.sender.send(frame.to_string()).await.unwrap();
-    }
-
-    async fn hear(&mut self) -> Value {
-        loop {
-            if let Received::Text(text) = soon(self.receiver.recv()).await.unwrap() {
-                return serde_json::from_str(&text).unwrap();
-            }
-        }
-    }
-
-    async fn end(mut self) {
-        self.peer.close(CloseCause::closed());
-        loop {
-            match soon(self.receiver.recv()).await {
-                Ok(Received::Text(text)) => panic!("{text}"),
-                Ok(Received::Alive) => {}
-                Err(cause) => {
-                    assert_eq!(cause, CloseCause::closed());
-                    break;
-                }
-            }
-        }
-        drop((self.sender, self.receiver));
-        all_gone(&self.tasks).await;
-    }
-}
-
 /// Says when it began, and when it was dropped.
-fn hanging() -> (Methods<()>, Arc<Notify>, Arc<Notify>) {
+pub(crate) fn hanging() -> (Methods<()>, Arc<Notify>, Arc<Notify>) {
     let (begun, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let methods = {
         let (begun, dropped) = (Arc::clone(&begun), Arc::clone(&dropped));

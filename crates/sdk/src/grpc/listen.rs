@@ -7,9 +7,10 @@ use std::os::fd::OwnedFd;
 use http::Uri;
 use jackfield_wire::grpc;
 use rustix::net::{AddressFamily, SocketType, sockopt};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+
+use crate::inherited;
 
 /// Host and port to listen on.
 #[derive(Debug, Clone)]
@@ -70,13 +71,7 @@ impl fmt::Display for Listener {
 ///
 /// Anything else under that number is left alone: whoever started us did not mean us.
 pub(crate) fn inherited() -> Option<OwnedFd> {
-    let number: i32 = std::env::var(grpc::LISTEN_FD).ok()?.parse().ok()?;
-    if number < 0 {
-        return None;
-    }
-    // A number is made a descriptor by asking the kernel for a copy of what this very process has under it.
-    let this = pidfd_open(getpid(), PidfdFlags::empty()).ok()?;
-    let socket = pidfd_getfd(this, number, PidfdGetfdFlags::empty()).ok()?;
+    let socket = inherited::copy(inherited::number(grpc::LISTEN_FD)?)?;
     let listens = sockopt::socket_domain(&socket) == Ok(AddressFamily::UNIX)
         && sockopt::socket_type(&socket) == Ok(SocketType::STREAM)
         && sockopt::socket_acceptconn(&socket) == Ok(true);

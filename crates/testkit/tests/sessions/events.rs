@@ -182,6 +182,72 @@ async fn a_refused_event_is_not_repeated() {
     assert_eq!(session.status().borrow().state, Active);
 }
 
+/// One that is silent about an event has had its time, and gets the next; late words change nothing.
+#[tokio::test]
+async fn an_event_that_is_not_acknowledged_in_time_is_not_repeated() {
+    let host = bench_host(|builder| {
+        builder.policy(Policy {
+            call_deadline: Duration::from_millis(200),
+            ..quick()
+        })
+    })
+    .await;
+    let (session, token) = host.expect(&consumer()).await;
+    let mut line = Dial::external(&host, &token).open().await;
+    within(session.ready()).await.unwrap();
+    let start = std::time::Instant::now();
+    for n in 0..3 {
+        host.publish("EventPostLiked", json!({"n": n})).unwrap();
+    }
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let event = line.json().await;
+        assert_eq!(event["params"]["n"], n);
+        assert!(start.elapsed() >= Duration::from_millis(200) * n);
+        ids.push(event["id"].clone());
+    }
+    assert_eq!(session.open_calls(), (1, 0));
+    for id in ids {
+        let answer = json!({"jsonrpc": "2.0", "id": id, "result": {"ok": true}});
+        line.send(answer.to_string()).await;
+    }
+    eventually(Duration::from_secs(5), "the last is answered", || {
+        session.open_calls() == (0, 0)
+    })
+    .await;
+    // And the next has its own time.
+    host.publish("EventPostLiked", json!({"n": 3})).unwrap();
+    assert_eq!(line.json().await["params"]["n"], 3);
+    assert_eq!(session.status().borrow().state, Active);
+}
+
+/// The text of an event is the same for all, and so is its id: an answer of one is none of another.
+#[tokio::test]
+async fn the_answer_of_one_plugin_is_none_of_another() {
+    let host = bench_host(|builder| builder).await;
+    let mut lines = Vec::new();
+    for _ in 0..3 {
+        let (session, token) = host.expect(&consumer()).await;
+        let line = Dial::external(&host, &token).open().await;
+        within(session.ready()).await.unwrap();
+        lines.push((session, line));
+    }
+    host.publish("EventPostLiked", json!({"n": 0})).unwrap();
+    let mut events = Vec::new();
+    for (_, line) in &mut lines {
+        events.push(line.json().await);
+    }
+    assert!(events.iter().all(|event| *event == events[0]));
+    let answer = json!({"jsonrpc": "2.0", "id": events[0]["id"], "result": {"ok": true}});
+    lines[1].1.send(answer.to_string()).await;
+    eventually(Duration::from_secs(5), "one is answered", || {
+        lines[1].0.open_calls() == (0, 0)
+    })
+    .await;
+    assert_eq!(lines[0].0.open_calls(), (1, 0));
+    assert_eq!(lines[2].0.open_calls(), (1, 0));
+}
+
 /// A plugin that is killed again and again gets every event but those that it died at.
 #[tokio::test]
 async fn a_crash_costs_at_most_the_event_it_came_at() {

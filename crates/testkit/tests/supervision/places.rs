@@ -41,6 +41,7 @@ async fn the_environment_is_exact() {
     let url = born.remove("JACKFIELD_RPC_URL").unwrap();
     assert!(url.starts_with("ws://127.0.0.1:"), "{url}");
     assert_eq!(born.remove("STORYDEN_RPC_URL"), Some(url));
+    assert_eq!(born.remove("JACKFIELD_RPC_FD").as_deref(), Some("3"));
     let state = PathBuf::from(born.remove("JACKFIELD_STATE_DIR").unwrap());
     assert!(state.starts_with(folder.path().canonicalize().unwrap()) && state.is_dir());
     assert_eq!(born.remove("OF_THE_OPERATOR").as_deref(), Some("x"));
@@ -93,7 +94,7 @@ async fn the_url_is_the_real_one() {
 }
 
 /// Standard input is empty, standard output and error are not the host's, and nothing else of the
-/// host is open in the child.
+/// host is open in the child but the socket that is meant for it.
 #[tokio::test]
 async fn nothing_of_the_host_is_open_in_the_child() {
     let host = bench_host(|builder| builder).await;
@@ -103,10 +104,10 @@ async fn nothing_of_the_host_is_open_in_the_child() {
     let pid = until_state(&session, Connecting).await.pid.unwrap();
     let state = PathBuf::from(environment(pid).await["JACKFIELD_STATE_DIR"].clone());
     let fds = jackfield_testkit::until_file(state.join("fds")).await;
-    // 3 is the folder that `ls` reads.
+    // 3 is the socket, 4 the folder that `ls` reads.
     assert_eq!(
         fds.split_whitespace().collect::<Vec<_>>(),
-        ["0", "1", "2", "3"]
+        ["0", "1", "2", "3", "4"]
     );
     assert_eq!(std::fs::read(state.join("stdin")).unwrap(), b"");
 }

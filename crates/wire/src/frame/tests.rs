@@ -188,3 +188,44 @@ fn depth_is_not_recursion() {
     );
     assert!(kind(&deep).starts_with(r#"request "a" m"#));
 }
+
+#[test]
+fn answers_carry_their_method() {
+    for (output, expected) in [
+        (r#"{"ok":true}"#, r#"{"method":"m","ok":true}"#),
+        ("{}", r#"{"method":"m"}"#),
+        ("{ }", r#"{"method":"m" }"#),
+        (r#"{"method":"own"}"#, r#"{"method":"own"}"#),
+        (r#"{"method":null}"#, r#"{"method":null}"#),
+        (r#"{"method":1,"method":2}"#, r#"{"method":1,"method":2}"#),
+        (r#"{"a":1,"method":{}}"#, r#"{"a":1,"method":{}}"#),
+        (
+            r#"{"x":{"method":1}}"#,
+            r#"{"method":"m","x":{"method":1}}"#,
+        ),
+        ("[1]", "[1]"),
+        ("null", "null"),
+        (r#""{""#, r#""{""#),
+    ] {
+        let output = RawValue::from_string(output.to_owned()).unwrap();
+        let text = answer(None, "m", &output);
+        let expected = format!(r#"{{"id":null,"jsonrpc":"2.0","result":{expected}}}"#);
+        assert_eq!(text, expected);
+    }
+}
+
+#[test]
+fn parameters_that_are_not_json_yet_make_the_same_request() {
+    let params = serde_json::json!({"a": "\"\u{e4}\n", "b": [1, null]});
+    let raw = serde_json::value::to_raw_value(&params).unwrap();
+    let trace: Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        .parse()
+        .unwrap();
+    for trace in [None, Some(&trace)] {
+        let with = request_with("i\"d", "m\\n", &params, trace).unwrap();
+        assert_eq!(with, request("i\"d", "m\\n", Some(&raw), trace));
+    }
+    let none = request_with("id", "m", &None::<u8>, None).unwrap();
+    assert_eq!(none, r#"{"id":"id","jsonrpc":"2.0","method":"m"}"#);
+    assert_eq!(none, request("id", "m", None, None));
+}

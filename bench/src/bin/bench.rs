@@ -1,0 +1,97 @@
+//! The benchmark: measures everything and writes the page.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use jackfield_bench::lab::Lab;
+use jackfield_bench::machine::{Machine, now, said};
+use jackfield_bench::protocol::Failure;
+use jackfield_bench::results::Results;
+use jackfield_bench::{measures, report};
+use tokio::time::Instant;
+
+/// How fast Jackfield is, beside bare libraries and beside its peers
+///
+/// Writes benchmark.md, benchmark.json and pictures. Take it on a quiet machine: next to a compiler the figures are noise.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// Only see that everything works, in seconds; the figures mean nothing
+    #[arg(long)]
+    quick: bool,
+    /// Measure only this; may be given several times. See --list
+    #[arg(long, value_name = "MEASURE")]
+    only: Vec<String>,
+    /// Say what is measured
+    #[arg(long)]
+    list: bool,
+    /// The folder of the peers' programs; without them they are left out
+    #[arg(long, value_name = "FOLDER")]
+    peers: Option<PathBuf>,
+    /// The folder to write to
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+    out: PathBuf,
+    /// The folder of texts that belong on the page
+    #[arg(long, value_name = "FOLDER", default_value = "bench/notes")]
+    notes: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let options = Options::parse();
+    let all = measures::all();
+    if options.list {
+        for measure in &all {
+            println!("{:10} {}", measure.name, measure.title);
+        }
+        return Ok(());
+    }
+    if let Some(unknown) = options
+        .only
+        .iter()
+        .find(|name| all.iter().all(|one| one.name != **name))
+    {
+        return Err(
+            format!("no measure is called {unknown:?}; --list says which there are").into(),
+        );
+    }
+    let wanted =
+        |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    let lab = Lab::new(options.quick, options.peers)?;
+    let machine = Machine::this();
+    let (began, clock) = (now(), Instant::now());
+    let mut rows = Vec::new();
+    for measure in all.iter().filter(|measure| wanted(measure.name)) {
+        eprintln!("{} …", measure.title);
+        let one = Instant::now();
+        for row in measure.run(&lab).await? {
+            row.tell();
+            rows.push(row);
+        }
+        eprintln!("  {:.0} s", one.elapsed().as_secs_f64());
+    }
+    let (mut versions, left_out) = lab.noted();
+    versions.insert("Jackfield".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    versions.insert("Rust".to_owned(), said("rustc", &["--version"]));
+    let missed = rows
+        .iter()
+        .flat_map(|row| &row.targets)
+        .filter(|target| !target.met)
+        .count();
+    let results = Results {
+        began,
+        took: clock.elapsed().as_secs_f64(),
+        quick: options.quick,
+        machine,
+        versions,
+        rows,
+        left_out,
+    };
+    report::write(&results, &options.out, &options.notes)?;
+    println!(
+        "{}: {} rows, {missed} targets missed",
+        options.out.join("benchmark.md").display(),
+        results.rows.len()
+    );
+    Ok(())
+}

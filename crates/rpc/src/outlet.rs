@@ -1,0 +1,247 @@
+//! What waits to be written, and for whom its writer waits.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use jackfield_wire::Xid;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+/// Answers that the reader makes by itself, before the writer has taken them. The reader never
+/// waits in the queue of calls and answers: whoever fills that would stop it.
+pub(crate) const REPLIES: usize = 8192;
+/// An empty queue keeps room for this many.
+const KEPT: usize = 64;
+
+/// Two queues of one line. They take no memory until they are used: most lines are silent.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    inner: Mutex<Inner>,
+    /// Places in the queue of calls and answers, and in that of the reader's own answers.
+    queue: Semaphore,
+    replies: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    queue: VecDeque<Outgoing>,
+    replies: VecDeque<Outgoing>,
+    /// The other side is to be asked for a sign of life.
+    ping: bool,
+    /// The line has ended.
+    over: bool,
+    /// Nothing is written any more.
+    closed: bool,
+    writer: Option<Waker>,
+}
+
+/// A message to be written.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    /// Written only if its caller still waits.
+    Call(Xid, Utf8Bytes),
+    /// Written even when the line is being closed.
+    Answer(Utf8Bytes),
+    /// Written if there is still use for it.
+    Note(Utf8Bytes),
+}
+
+/// What the writer is to do next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Over,
+    Write(Outgoing),
+    Ping,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Lane {
+    Queue,
+    Replies,
+}
+
+/// A place in one of the queues, free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    outlet: &'a Outlet,
+    lane: Lane,
+    permit: SemaphorePermit<'a>,
+}
+
+/// The writer's end. When it is dropped nothing is taken any more.
+#[derive(Debug)]
+pub(crate) struct Taker<'a>(&'a Outlet);
+
+impl Outlet {
+    pub(crate) fn new(queue: usize) -> Self {
+        Self {
+            inner: Mutex::default(),
+            queue: Semaphore::new(queue.clamp(1, Semaphore::MAX_PERMITS)),
+            replies: Semaphore::new(REPLIES),
+        }
+    }
+
+    /// A place in the queue of calls and answers; `None` when nothing is written any more. First
+    /// come, first served. Cancel safe.
+    pub(crate) async fn place(&self) -> Option<Place<'_>> {
+        let permit = self.queue.acquire().await.ok()?;
+        Some(self.taken(Lane::Queue, permit))
+    }
+
+    /// The same, if there is one now.
+    pub(crate) fn try_place(&self) -> Option<Place<'_>> {
+        let permit = self.queue.try_acquire().ok()?;
+        Some(self.taken(Lane::Queue, permit))
+    }
+
+    /// A place among the reader's own answers; as [`place`](Self::place).
+    pub(crate) async fn reply_place(&self) -> Option<Place<'_>> {
+        let permit = self.replies.acquire().await.ok()?;
+        Some(self.taken(Lane::Replies, permit))
+    }
+
+    /// The same, if there is one now.
+    pub(crate) fn try_reply_place(&self) -> Option<Place<'_>> {
+        let permit = self.replies.try_acquire().ok()?;
+        Some(self.taken(Lane::Replies, permit))
+    }
+
+    fn taken<'a>(&'a self, lane: Lane, permit: SemaphorePermit<'a>) -> Place<'a> {
+        let outlet = self;
+        Place {
+            outlet,
+            lane,
+            permit,
+        }
+    }
+
+    /// Has the writer ask for a sign of life; asked for twice before it did, it is done once.
+    pub(crate) fn ping(&self) {
+        self.change(|inner| inner.ping = true);
+    }
+
+    /// Tells the writer that the line has ended.
+    pub(crate) fn end(&self) {
+        self.change(|inner| inner.over = true);
+    }
+
+    /// The writer's end; there is one writer.
+    pub(crate) fn taker(&self) -> Taker<'_> {
+        Taker(self)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        let mut inner = self.lock();
+        change(&mut inner);
+        let writer = inner.writer.take();
+        drop(inner);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place<'_> {
+    /// Puts a message there. Thrown away where nothing is written any more.
+    pub(crate) fn send(self, message: Outgoing) {
+        // Given back once the message is taken.
+        self.permit.forget();
+        let lane = self.lane;
+        self.outlet.change(|inner| {
+            if inner.closed {
+                return;
+            }
+            match lane {
+                Lane::Queue => inner.queue.push_back(message),
+                Lane::Replies => inner.replies.push_back(message),
+            }
+        });
+    }
+}
+
+impl Taker<'_> {
+    /// What to do next: the end of the line before all else, the reader's answers before a sign of
+    /// life, that before calls. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Next {
+        poll_fn(|cx| {
+            let mut inner = self.0.lock();
+            if inner.over {
+                return Poll::Ready(Next::Over);
+            }
+            if let Some(message) = inner.pop(Lane::Replies) {
+                drop(inner);
+                self.0.replies.add_permits(1);
+                return Poll::Ready(Next::Write(message));
+            }
+            if std::mem::take(&mut inner.ping) {
+                return Poll::Ready(Next::Ping);
+            }
+            if let Some(message) = inner.pop(Lane::Queue) {
+                drop(inner);
+                self.0.queue.add_permits(1);
+                return Poll::Ready(Next::Write(message));
+            }
+            match &mut inner.writer {
+                Some(writer) => writer.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The next message, if there is one now.
+    pub(crate) fn try_next(&mut self) -> Option<Outgoing> {
+        let mut inner = self.0.lock();
+        for (lane, places) in [
+            (Lane::Replies, &self.0.replies),
+            (Lane::Queue, &self.0.queue),
+        ] {
+            if let Some(message) = inner.pop(lane) {
+                drop(inner);
+                places.add_permits(1);
+                return Some(message);
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Taker<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.closed = true;
+        let left = (
+            std::mem::take(&mut inner.queue),
+            std::mem::take(&mut inner.replies),
+            inner.writer.take(),
+        );
+        drop(inner);
+        drop(left);
+        self.0.queue.close();
+        self.0.replies.close();
+    }
+}
+
+impl Inner {
+    fn pop(&mut self, lane: Lane) -> Option<Outgoing> {
+        let queue = match lane {
+            Lane::Queue => &mut self.queue,
+            Lane::Replies => &mut self.replies,
+        };
+        let message = queue.pop_front()?;
+        if queue.is_empty() && queue.capacity() > KEPT {
+            *queue = VecDeque::new();
+        }
+        Some(message)
+    }
+}
+
+#[cfg(test)]
+mod tests;
