@@ -30,6 +30,8 @@ const TABLE: &[(&str, &[&str])] = &[
             WIRE, PACKAGE, PROCESS, RPC, GRPC, HOST, SDK, SERVER, KV, SPRITES,
         ],
     ),
+    // As an application, and as a plugin's author.
+    (BENCH, &[HOST, SDK, KV]),
 ];
 
 /// What of the rest of the world only some may import, and who. A `*` stands for any ending.
@@ -38,22 +40,22 @@ const RESERVED: &[(&[&str], &[&str])] = &[
     // The testkit asks a PostgreSQL for fresh databases.
     (&["sqlx*", "rusqlite*"], &[SERVER, TESTKIT]),
     // The plugin side of gRPC reads its author's flags.
-    (&["clap*"], &[CLI, SDK, KV]),
+    (&["clap*"], &[CLI, SDK, KV, BENCH]),
     // The host's side hands requests on and needs no messages.
-    (&["connectrpc*", "buffa*"], &[SDK, KV, TESTKIT]),
+    (&["connectrpc*", "buffa*"], &[SDK, KV, TESTKIT, BENCH]),
     (&["tonic*", "prost*"], &[TESTKIT]),
     // Words and archives are plain data.
     (
         &["tokio*", "futures*", "hyper*"],
         &[
-            PROCESS, RPC, GRPC, HOST, SDK, SERVER, CLI, TESTKIT, KV, SPRITES,
+            PROCESS, RPC, GRPC, HOST, SDK, SERVER, CLI, TESTKIT, KV, SPRITES, BENCH,
         ],
     ),
     // A child process knows no protocol.
     (
         &["serde*"],
         &[
-            WIRE, PACKAGE, RPC, GRPC, HOST, SDK, SERVER, CLI, TESTKIT, KV, SPRITES,
+            WIRE, PACKAGE, RPC, GRPC, HOST, SDK, SERVER, CLI, TESTKIT, KV, SPRITES, BENCH,
         ],
     ),
 ];
@@ -71,6 +73,7 @@ const TESTKIT: &str = "jackfield-testkit";
 /// The example.
 const KV: &str = "kv";
 const SPRITES: &str = "jackfield-sprites";
+const BENCH: &str = "jackfield-bench";
 
 /// Where code may lift the ban on `unsafe`: the parts of the process crate that speak to the
 /// operating system.
@@ -211,7 +214,7 @@ fn lines_with(files: impl Fn(&str) -> bool, holds: impl Fn(&str) -> bool) -> Vec
     found
 }
 
-/// All sources of the crates but their tests, with their paths below `crates`, `runtimes` or `examples`.
+/// All sources of the crates but their tests, with their paths below `crates`, `runtimes`, `examples` or the root.
 fn sources() -> Vec<(String, String)> {
     let mut sources = Vec::new();
     for group in ["crates", "runtimes", "examples"] {
@@ -220,6 +223,7 @@ fn sources() -> Vec<(String, String)> {
             gather(&group, &entry.unwrap().path().join("src"), &mut sources);
         }
     }
+    gather(&root(), &root().join("bench/src"), &mut sources);
     assert!(sources.len() > 50, "only {} files found", sources.len());
     sources.sort();
     sources
