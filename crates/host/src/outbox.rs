@@ -265,3 +265,6 @@ async fn open_line(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

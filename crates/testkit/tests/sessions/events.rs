@@ -195,7 +195,7 @@ async fn an_event_that_is_not_acknowledged_in_time_is_not_repeated() {
     let (session, token) = host.expect(&consumer()).await;
     let mut line = Dial::external(&host, &token).open().await;
     within(session.ready()).await.unwrap();
-    let start = std::time::Instant::now();
+    let start = tokio::time::Instant::now();
     for n in 0..3 {
         host.publish("EventPostLiked", json!({"n": n})).unwrap();
     }
