@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
@@ -140,6 +140,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         f(&mut stream)
     }
 
+    /// Polls as nobody at first. Whoever polled for writing last is woken whenever anything comes,
+    /// too (the stream has one place for wakers, and rings for both): without this each message
+    /// that is read wakes the task that writes, which hardly ever has to wait.
+    fn poll_write<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut poll: impl FnMut(&mut WebSocketStream<S>, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.with(|s| match poll(s, &mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => poll(s, cx),
+            ready => ready,
+        })
+    }
+
     fn offended(&self) -> Option<u16> {
         Some(self.offence.load(Ordering::SeqCst)).filter(|code| *code != 0)
     }
@@ -160,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketSender<S> {
     async fn put(&mut self, message: Message) -> Result<(), CloseCause> {
         let mut message = Some(message);
         let sent = poll_fn(|cx| {
-            self.shared.with(|s| {
+            self.shared.poll_write(cx, |s, cx| {
                 ready!(Pin::new(&mut *s).poll_ready(cx))?;
                 let message = message.take().expect("it is sent once");
                 Poll::Ready(Pin::new(s).start_send(message))
@@ -202,9 +216,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
     }
 
     async fn flush(&mut self) -> Result<(), CloseCause> {
-        poll_fn(|cx| self.shared.with(|s| Pin::new(s).poll_flush(cx)))
-            .await
-            .map_err(|error| cause_of(&error))
+        poll_fn(|cx| {
+            self.shared
+                .poll_write(cx, |s, cx| Pin::new(s).poll_flush(cx))
+        })
+        .await
+        .map_err(|error| cause_of(&error))
     }
 
     async fn ping(&mut self) -> Result<(), CloseCause> {
