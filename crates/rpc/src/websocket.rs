@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     ) -> Poll<T> {
         self.with(|s| match poll(s, &mut Context::from_waker(Waker::noop())) {
             Poll::Pending => poll(s, cx),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         })
     }
 
