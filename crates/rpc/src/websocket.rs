@@ -4,10 +4,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use futures_util::{Sink, Stream};
 use jackfield_wire::CloseCause;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -49,10 +50,18 @@ pub struct WebSocketReceiver<S> {
     close_code: Option<u16>,
 }
 
+#[derive(Clone, Copy)]
+enum Half {
+    Reads,
+    Writes,
+}
+
 struct Shared<S> {
     /// Locked for one poll at a time, never across a wait. Reads and writes register wakers of
     /// their own.
     stream: Mutex<WebSocketStream<S>>,
+    /// The half that found it locked, at the place of its [`Half`].
+    waits: [AtomicWaker; 2],
     /// The close code for what the other side did against the protocol; 0 for nothing.
     offence: AtomicU16,
     /// How much has been read; see [`Counted`].
@@ -119,6 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Duplex for WebSocket<S>
     fn split(self) -> (WebSocketSender<S>, WebSocketReceiver<S>) {
         let shared = Arc::new(Shared {
             stream: Mutex::new(self.stream),
+            waits: Default::default(),
             offence: AtomicU16::new(0),
             read: self.read,
         });
@@ -135,22 +145,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Duplex for WebSocket<S>
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
-    fn with<R>(&self, f: impl FnOnce(&mut WebSocketStream<S>) -> R) -> R {
-        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut stream)
+    /// A turn of one half with the stream. While the other half has it nobody's thread waits: a
+    /// turn may be a system call.
+    fn turn<T>(
+        &self,
+        half: Half,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut WebSocketStream<S>, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let free = match self.free() {
+            None => {
+                self.waits[half as usize].register(cx.waker());
+                // It may have been let go meanwhile.
+                self.free()
+            }
+            free => free,
+        };
+        let Some(mut stream) = free else {
+            return Poll::Pending;
+        };
+        let polled = poll(&mut stream, cx);
+        drop(stream);
+        let other = match half {
+            Half::Reads => Half::Writes,
+            Half::Writes => Half::Reads,
+        };
+        self.waits[other as usize].wake();
+        polled
     }
 
-    /// Polls as nobody at first. Whoever polled for writing last is woken whenever anything comes,
-    /// too (the stream has one place for wakers, and rings for both): without this each message
-    /// that is read wakes the task that writes, which hardly ever has to wait.
+    fn free(&self) -> Option<MutexGuard<'_, WebSocketStream<S>>> {
+        match self.stream.try_lock() {
+            Ok(stream) => Some(stream),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// A turn of the half that writes. It polls as nobody at first: whoever polled for writing last
+    /// is woken whenever anything comes, too (the stream has one place for wakers, and rings for
+    /// both). Without this each message that is read wakes the task that writes, which hardly ever
+    /// has to wait.
     fn poll_write<T>(
         &self,
         cx: &mut Context<'_>,
         mut poll: impl FnMut(&mut WebSocketStream<S>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        self.with(|s| match poll(s, &mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => poll(s, cx),
-            ready @ Poll::Ready(_) => ready,
+        self.turn(Half::Writes, cx, |s, cx| {
+            match poll(s, &mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => poll(s, cx),
+                ready @ Poll::Ready(_) => ready,
+            }
         })
     }
 
@@ -162,7 +207,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         let mut space = [0; 8192];
         loop {
             let mut buffer = ReadBuf::new(&mut space);
-            let read = ready!(self.with(|s| Pin::new(s.get_mut()).poll_read(cx, &mut buffer)));
+            let read = ready!(self.turn(Half::Reads, cx, |s, cx| {
+                Pin::new(s.get_mut()).poll_read(cx, &mut buffer)
+            }));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(());
             }
@@ -185,9 +232,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketSender<S> {
             Err(Error::WriteBufferFull(message)) => {
                 Box::pin(async {
                     self.flush().await?;
-                    self.shared
-                        .with(|s| Pin::new(s).start_send(*message))
-                        .map_err(|error| cause_of(&error))
+                    let mut message = Some(*message);
+                    poll_fn(|cx| {
+                        self.shared.poll_write(cx, |s, _| {
+                            let message = message.take().expect("it is sent once");
+                            Poll::Ready(Pin::new(s).start_send(message))
+                        })
+                    })
+                    .await
+                    .map_err(|error| cause_of(&error))
                 })
                 .await
             }
@@ -244,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
             // read past. The end of the stream has the other side hang up.
             let _ = poll_fn(|cx| {
                 self.shared
-                    .with(|s| Pin::new(s.get_mut()).poll_shutdown(cx))
+                    .poll_write(cx, |s, cx| Pin::new(s.get_mut()).poll_shutdown(cx))
             })
             .await;
         }
@@ -254,7 +307,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexReceiver for WebSocketReceiver<S> {
     async fn recv(&mut self) -> Result<Received, CloseCause> {
         let next = poll_fn(|cx| {
-            let next = self.shared.with(|s| Pin::new(s).poll_next(cx));
+            let next = self
+                .shared
+                .turn(Half::Reads, cx, |s, cx| Pin::new(s).poll_next(cx));
             let read = self.shared.read.load(Ordering::Relaxed);
             let heard = std::mem::replace(&mut self.heard, read) != read;
             match next {
@@ -291,10 +346,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexReceiver for WebS
     }
 
     async fn drain(&mut self) {
-        while poll_fn(|cx| self.shared.with(|s| Pin::new(s).poll_next(cx)))
-            .await
-            .is_some_and(|received| received.is_ok())
-        {}
+        let next = |cx: &mut Context<'_>| {
+            self.shared
+                .turn(Half::Reads, cx, |s, cx| Pin::new(s).poll_next(cx))
+        };
+        while poll_fn(next).await.is_some_and(|received| received.is_ok()) {}
         if self.shared.offended().is_some() {
             poll_fn(|cx| self.shared.poll_discard(cx)).await;
         }
