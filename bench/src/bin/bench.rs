@@ -6,7 +6,7 @@ use clap::Parser;
 use jackfield_bench::lab::Lab;
 use jackfield_bench::machine::{Machine, now, said};
 use jackfield_bench::protocol::Failure;
-use jackfield_bench::results::Results;
+use jackfield_bench::results::{Results, Row};
 use jackfield_bench::{measures, report};
 use tokio::time::Instant;
 
@@ -60,13 +60,20 @@ async fn main() -> Result<(), Failure> {
     let lab = Lab::new(options.quick, options.peers)?;
     let machine = Machine::this();
     let (began, clock) = (now(), Instant::now());
-    let mut rows = Vec::new();
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for measure in all.iter().filter(|measure| wanted(measure.name)) {
         eprintln!("{} …", measure.title);
         let one = Instant::now();
-        for row in measure.run(&lab).await? {
-            row.tell();
-            rows.push(row);
+        match measure.run(&lab).await {
+            Ok(measured) => {
+                measured.iter().for_each(Row::tell);
+                rows.extend(measured);
+            }
+            // What the others found is not lost for it.
+            Err(error) => {
+                lab.left_out(format!("{}: {error}", measure.title));
+                failed.push(measure.name);
+            }
         }
         eprintln!("  {:.0} s", one.elapsed().as_secs_f64());
     }
@@ -93,5 +100,8 @@ async fn main() -> Result<(), Failure> {
         options.out.join("benchmark.md").display(),
         results.rows.len()
     );
-    Ok(())
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("these failed: {}", failed.join(", ")).into()),
+    }
 }
