@@ -79,6 +79,7 @@ impl Patience {
 }
 
 async fn look_at_all(shared: Arc<Shared>) {
+    let mut runs = Runs(Some(Arc::clone(&shared)));
     while let Some(due) = shared.due() {
         sleep_until(due).await;
         let now = Instant::now();
@@ -89,6 +90,19 @@ async fn look_at_all(shared: Arc<Shared>) {
             {
                 shared.lock().insert(again, who);
             }
+        }
+    }
+    runs.0 = None;
+}
+
+/// Where the task ends in another way than for want of somebody to look at, with its runtime or by
+/// a panic, whoever comes next starts it anew.
+struct Runs(Option<Arc<Shared>>);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.lock().runs = false;
         }
     }
 }

@@ -102,8 +102,8 @@ where
     }
 
     /// Waits for the other side's first message, which has to be its `$/hello`, and leaves it to
-    /// be received. `false` when the other side is gone without a word. Has no deadline; cancel
-    /// safe.
+    /// be received. `false` when the other side is gone without a word. Has no deadline. Who gives
+    /// it up has to give up the socket: no message is taken that is larger than a greeting may be.
     ///
     /// # Errors
     /// When something else arrives, or a greeting of more than 4 KiB. Closing the socket tells the

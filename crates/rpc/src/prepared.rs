@@ -14,7 +14,7 @@ use crate::peer::Peer;
 
 /// A request that was rendered once, for many lines: all share its text, and its id.
 ///
-/// Over each line it is to be sent once. Where it is under way already, and where a trace has to be
+/// Over each line it is to be sent once, and by one task at a time. Where it is under way already, and where a trace has to be
 /// told, it is rendered anew for that call.
 pub struct Prepared {
     pub(crate) id: Xid,
@@ -66,7 +66,8 @@ impl Peer {
     }
 
     /// Sends a request that was prepared, and has somebody told what becomes of it, in place of a
-    /// task that waits. Without a deadline: see [`take_back`](Self::take_back).
+    /// task that waits. Without a deadline: see [`take_back`](Self::take_back). Without a trace,
+    /// too.
     ///
     /// `false`: nothing was done and nobody will be told. The line has ended, its queue is full, the
     /// request is too large for it or under way already; [`call_prepared`](Self::call_prepared)

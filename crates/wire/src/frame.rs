@@ -121,17 +121,15 @@ impl<'a> Frame<'a> {
             return Self::malformed(None, message);
         }
         match (method, result, error) {
-            (Some(method), None, None) => {
-                match serde_json::from_str::<Cow<'a, str>>(method.get()) {
-                    Ok(method) => Self::Request {
-                        id,
-                        method,
-                        params,
-                        traceparent: traceparent.and_then(lenient_traceparent),
-                    },
-                    Err(_) => Self::malformed(id, "`method` is not a string"),
-                }
-            }
+            (Some(method), None, None) => match text_of(method) {
+                Ok(method) => Self::Request {
+                    id,
+                    method,
+                    params,
+                    traceparent: traceparent.and_then(lenient_traceparent),
+                },
+                Err(_) => Self::malformed(id, "`method` is not a string"),
+            },
             (Some(_), _, _) => Self::malformed(id, "both a request and a response"),
             (None, _, Some(error)) => Self::Response {
                 id,
@@ -292,6 +290,13 @@ fn failure(id: Option<&RawValue>, error: &Fault) -> String {
 
 fn to_text(frame: &impl Serialize) -> String {
     serde_json::to_string(frame).expect("strings, numbers and raw JSON always serialize")
+}
+
+/// A string as it stands there, and only where it has escapes a copy of it.
+fn text_of(json: &RawValue) -> Result<Cow<'_, str>, serde_json::Error> {
+    serde_json::from_str(json.get())
+        .map(Cow::Borrowed)
+        .or_else(|_| serde_json::from_str(json.get()).map(Cow::Owned))
 }
 
 fn parse_error(error: &serde_json::Error) -> Fault {
