@@ -91,6 +91,25 @@ pub struct Target {
     pub met: bool,
 }
 
+impl Results {
+    /// Adds what an earlier run found of all that this one did not measure. It began then.
+    pub fn keep(&mut self, earlier: Self) {
+        let measured = |group: &str| self.rows.iter().any(|row| row.group == group);
+        let kept: Vec<Row> = earlier
+            .rows
+            .into_iter()
+            .filter(|row| !measured(&row.group))
+            .collect();
+        self.rows.extend(kept);
+        self.began = earlier.began;
+        self.took += earlier.took;
+        self.quick |= earlier.quick;
+        for (name, version) in earlier.versions {
+            self.versions.entry(name).or_insert(version);
+        }
+    }
+}
+
 impl Row {
     /// A row without anybody in it.
     #[must_use]

@@ -22,6 +22,9 @@ struct Options {
     /// Measure only this; may be given several times. See --list
     #[arg(long, value_name = "MEASURE")]
     only: Vec<String>,
+    /// Keep what an earlier run found, as it lies in the folder to write to, of what is not measured now
+    #[arg(long)]
+    keep: bool,
     /// Say what is measured
     #[arg(long)]
     list: bool,
@@ -80,12 +83,7 @@ async fn main() -> Result<(), Failure> {
     let (mut versions, left_out) = lab.noted();
     versions.insert("Jackfield".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     versions.insert("Rust".to_owned(), said("rustc", &["--version"]));
-    let missed = rows
-        .iter()
-        .flat_map(|row| &row.targets)
-        .filter(|target| !target.met)
-        .count();
-    let results = Results {
+    let mut results = Results {
         began,
         took: clock.elapsed().as_secs_f64(),
         quick: options.quick,
@@ -94,6 +92,14 @@ async fn main() -> Result<(), Failure> {
         rows,
         left_out,
     };
+    if options.keep {
+        let earlier = std::fs::read_to_string(options.out.join("benchmark.json"))?;
+        results.keep(serde_json::from_str(&earlier)?);
+        let place = |row: &Row| all.iter().position(|measure| measure.name == row.group);
+        results.rows.sort_by_key(place);
+    }
+    let targets = results.rows.iter().flat_map(|row| &row.targets);
+    let missed = targets.filter(|target| !target.met).count();
     report::write(&results, &options.out, &options.notes)?;
     println!(
         "{}: {} rows, {missed} targets missed",

@@ -15,10 +15,12 @@ pub(super) const NAME: &str = "packages";
 
 /// With its manifest it has as many files as a package may have by default.
 const FILES: usize = 2047;
+/// With its manifest no more than a package may have by default.
+const BYTES: usize = (200 << 20) - (4 << 10);
 const MIB: f64 = (1 << 20) as f64;
 
 pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
-    let (files, bytes) = (lab.least(FILES, 40), lab.least(200 << 20, 1 << 20));
+    let (files, bytes) = (lab.least(FILES, 40), lab.least(BYTES, 1 << 20));
     let folder = tempfile::tempdir()?;
     let archive = folder.path().join("plugin.zip");
     let into = archive.clone();
