@@ -70,6 +70,19 @@ fn all_of_it_works() {
     assert_eq!(peers.filter(|one| one.role == Role::Peer).count(), 4);
 }
 
+/// It was looked for only when all was measured, which was lost then.
+#[test]
+fn an_earlier_run_that_is_not_there_is_missed_before_anything_is_measured() {
+    let out = tempfile::tempdir().unwrap();
+    let output = bench(&["--quick", "--keep", "--only", "stops"], out.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(
+        said.starts_with("error: there is no earlier run to keep") && !said.contains("Stop"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_measure_that_does_not_exist_is_refused() {
     let out = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! The benchmark: measures everything and writes the page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Parser;
 use jackfield_bench::lab::Lab;
@@ -40,8 +41,25 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let options = Options::parse();
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn earlier(path: &Path) -> Result<Results, Failure> {
+    let read = || Ok::<_, Failure>(serde_json::from_str(&std::fs::read_to_string(path)?)?);
+    read().map_err(|error: Failure| {
+        let path = path.display();
+        format!("there is no earlier run to keep in {path}: {error}; leave out --keep").into()
+    })
+}
+
+async fn run(options: Options) -> Result<(), Failure> {
     let all = measures::all();
     if options.list {
         for measure in &all {
@@ -60,6 +78,11 @@ async fn main() -> Result<(), Failure> {
     }
     let wanted =
         |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    // Before anything is measured that would be lost for want of it.
+    let earlier = match options.keep {
+        true => Some(earlier(&options.out.join("benchmark.json"))?),
+        false => None,
+    };
     let lab = Lab::new(options.quick, options.peers)?;
     let machine = Machine::this();
     let (began, clock) = (now(), Instant::now());
@@ -92,9 +115,8 @@ async fn main() -> Result<(), Failure> {
         rows,
         left_out,
     };
-    if options.keep {
-        let earlier = std::fs::read_to_string(options.out.join("benchmark.json"))?;
-        results.keep(serde_json::from_str(&earlier)?);
+    if let Some(earlier) = earlier {
+        results.keep(earlier);
         let place = |row: &Row| all.iter().position(|measure| measure.name == row.group);
         results.rows.sort_by_key(place);
     }
