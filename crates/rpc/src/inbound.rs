@@ -1,16 +1,18 @@
 //! The calls of the other side that run here: how many, and how one is taken back.
 
-use std::collections::HashMap;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::poll_immediate;
+use futures_util::task::AtomicWaker;
 use jackfield_wire::{Fault, frame};
 use serde_json::value::RawValue;
+use slab::Slab;
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
@@ -21,156 +23,197 @@ use crate::methods::{Call, Handler};
 use crate::outlet::Outgoing;
 use crate::trace;
 
+/// An empty table keeps room for this many.
+const KEPT: usize = 64;
+
 /// Inbound calls in flight.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     most: usize,
-    running: AtomicUsize,
+    table: Mutex<Table>,
     /// Rung when none runs any more.
     idle: Notify,
-    draining: AtomicBool,
-    serial: AtomicU64,
-    /// By the text of their ids; only for peers that may take a call back.
-    by_id: Mutex<HashMap<Box<str>, Entry>>,
 }
 
+#[derive(Debug, Default)]
+struct Table {
+    calls: Slab<Arc<Served>>,
+    /// No more are taken, for this reason.
+    closed: Option<Closed>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Closed {
+    Draining,
+    Over,
+}
+
+/// One call that runs here, for those who may take it back.
 #[derive(Debug)]
-struct Entry {
-    /// Tells two calls apart that came with the same id.
-    serial: u64,
-    token: CancellationToken,
+pub(crate) struct Served {
+    /// As it came.
+    pub(crate) id: Option<Box<RawValue>>,
+    cancelled: AtomicBool,
+    /// The task that serves it.
+    waker: AtomicWaker,
+    /// For the few handlers that ask for one: taking it from the line's costs every call a lock
+    /// that all of them share.
+    token: OnceLock<CancellationToken>,
 }
 
 impl Inbound {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
-            running: AtomicUsize::new(0),
+            table: Mutex::default(),
             idle: Notify::new(),
-            draining: AtomicBool::new(false),
-            serial: AtomicU64::new(0),
-            by_id: Mutex::new(HashMap::new()),
         }
     }
 
     /// How many run now.
     pub(crate) fn running(&self) -> usize {
-        self.running.load(Ordering::SeqCst)
+        self.table().calls.len()
     }
 
-    fn enter_one(&self) -> Result<(), Fault> {
-        let most = self.most;
-        let entered = self
-            .running
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |running| {
-                (running < most).then_some(running + 1)
-            });
-        if entered.is_err() {
-            let message = format!("busy: {most} calls of yours are in flight, and no more may be");
-            return Err(Fault::new(Fault::BUSY, message));
-        }
-        // After having entered: either this sees that the line is being drained, or the one that
-        // drains it sees this call.
-        if self.draining.load(Ordering::SeqCst) {
-            self.leave_one();
-            let message = "this side is about to hang up and takes no more calls";
-            return Err(Fault::new(Fault::BUSY, message));
-        }
-        Ok(())
+    fn enter(&self, id: Option<&RawValue>) -> Result<(usize, Arc<Served>), Fault> {
+        let mut table = self.table();
+        let refusal = match table.closed {
+            Some(Closed::Draining) => "this side is about to hang up and takes no more calls".into(),
+            Some(Closed::Over) => "the line has ended".into(),
+            None if table.calls.len() >= self.most => {
+                let most = self.most;
+                format!("busy: {most} calls of yours are in flight, and no more may be")
+            }
+            None => {
+                let served = Arc::new(Served {
+                    id: id.map(ToOwned::to_owned),
+                    cancelled: AtomicBool::new(false),
+                    waker: AtomicWaker::new(),
+                    token: OnceLock::new(),
+                });
+                return Ok((table.calls.insert(Arc::clone(&served)), served));
+            }
+        };
+        Err(Fault::new(Fault::BUSY, refusal))
     }
 
-    fn leave_one(&self) {
-        if self.running.fetch_sub(1, Ordering::SeqCst) == 1 {
+    fn leave(&self, key: usize) {
+        let mut table = self.table();
+        table.calls.try_remove(key);
+        let last = table.calls.is_empty();
+        if last && table.calls.capacity() > KEPT {
+            table.calls = Slab::new();
+        }
+        drop(table);
+        if last {
             self.idle.notify_waiters();
         }
     }
 
     /// Takes no more calls and waits for those that run.
     pub(crate) async fn drain(&self, within: Duration) -> bool {
-        self.draining.store(true, Ordering::SeqCst);
-        timeout(within, async {
-            loop {
-                let mut idle = pin!(self.idle.notified());
-                idle.as_mut().enable();
-                if self.running() == 0 {
-                    return;
-                }
-                idle.await;
+        self.table().closed.get_or_insert(Closed::Draining);
+        timeout(within, self.idle()).await.is_ok()
+    }
+
+    /// Waits until none runs. Cancel safe.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let mut idle = pin!(self.idle.notified());
+            idle.as_mut().enable();
+            if self.running() == 0 {
+                return;
             }
-        })
-        .await
-        .is_ok()
+            idle.await;
+        }
     }
 
     /// The other side takes a call back.
     pub(crate) fn cancel(&self, id: &RawValue) {
-        if let Some(entry) = self.by_id().get(id.get()) {
-            entry.token.cancel();
+        let same = |of: &RawValue| of.get() == id.get();
+        let found: Vec<Arc<Served>> = {
+            let table = self.table();
+            let calls = table.calls.iter().map(|(_, served)| served);
+            calls
+                .filter(|served| served.id.as_deref().is_some_and(same))
+                .cloned()
+                .collect()
+        };
+        found.iter().for_each(|served| served.cancel());
+    }
+
+    /// The line has ended, and all that runs with it.
+    pub(crate) fn end(&self) {
+        let running: Vec<Arc<Served>> = {
+            let mut table = self.table();
+            table.closed = Some(Closed::Over);
+            table.calls.iter().map(|(_, served)| Arc::clone(served)).collect()
+        };
+        running.iter().for_each(|served| served.cancel());
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Served {
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.waker.wake();
+        // After the flag: whoever makes a token looks at the flag after that.
+        if let Some(token) = self.token.get() {
+            token.cancel();
         }
     }
 
-    fn enter(&self, id: &RawValue, token: CancellationToken) -> u64 {
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        self.by_id()
-            .insert(id.get().into(), Entry { serial, token });
-        serial
-    }
-
-    fn leave(&self, id: &RawValue, serial: u64) {
-        let mut by_id = self.by_id();
-        if by_id
-            .get(id.get())
-            .is_some_and(|entry| entry.serial == serial)
-        {
-            by_id.remove(id.get());
+    /// Cancelled when the call is.
+    pub(crate) fn token(&self) -> CancellationToken {
+        let token = self.token.get_or_init(CancellationToken::new).clone();
+        if self.cancelled.load(Ordering::SeqCst) {
+            token.cancel();
         }
+        token
     }
 
-    fn by_id(&self) -> MutexGuard<'_, HashMap<Box<str>, Entry>> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For the task that serves it.
+    async fn cancelled(&self) {
+        poll_fn(|cx| {
+            if self.cancelled.load(Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            self.waker.register(cx.waker());
+            // It may have been taken back meanwhile.
+            match self.cancelled.load(Ordering::SeqCst) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 }
 
 /// One of the places for inbound calls, free again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Line>);
+pub(crate) struct Place {
+    line: Arc<Line>,
+    key: usize,
+    pub(crate) served: Arc<Served>,
+}
 
 impl Place {
-    /// A place to run one call, or why there is none.
-    pub(crate) fn take(line: &Arc<Line>) -> Result<Self, Fault> {
-        line.inbound.enter_one()?;
-        Ok(Self(Arc::clone(line)))
+    /// A place to run one call, or why there is none. To be taken by the reader: what it reads next
+    /// may take the call back.
+    pub(crate) fn take(line: &Arc<Line>, id: Option<&RawValue>) -> Result<Self, Fault> {
+        let (key, served) = line.inbound.enter(id)?;
+        let line = Arc::clone(line);
+        Ok(Self { line, key, served })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.inbound.leave_one();
-    }
-}
-
-/// A call that its peer can take back, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Entered {
-    line: Arc<Line>,
-    id: Arc<RawValue>,
-    serial: u64,
-}
-
-impl Entered {
-    /// Enters a call. To be done by the reader, or what it reads next may come too early. `None`
-    /// where the peer cannot take it back.
-    pub(crate) fn new<C>(line: &Arc<Line>, call: &Call<C>) -> Option<Self> {
-        let id = call.id.clone().filter(|_| line.speaks_v1())?;
-        let serial = line.inbound.enter(&id, call.cancelled.clone());
-        let line = Arc::clone(line);
-        Some(Self { line, id, serial })
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.line.inbound.leave(&self.id, self.serial);
+        self.line.inbound.leave(self.key);
     }
 }
 
@@ -181,12 +224,12 @@ pub(crate) enum Turn {
 }
 
 impl Turn {
-    /// Takes a place at the end. Ready at once.
-    pub(crate) async fn take(turns: &Arc<Semaphore>) -> Self {
+    /// Takes a place at the end.
+    pub(crate) fn take(turns: &Arc<Semaphore>) -> Self {
         let mut turn = Box::pin(Arc::clone(turns).acquire_owned());
-        // A semaphore is fair to those that have asked, which is done by the first poll; without
-        // a budget the poll might not ask.
-        match unconstrained(poll_immediate(turn.as_mut())).await {
+        // A semaphore is fair to those that have asked, which is done by the first poll; with a
+        // budget the poll might not ask.
+        match unconstrained(turn.as_mut()).now_or_never() {
             Some(Ok(turn)) => Self::Now(turn),
             _ => Self::Waits(turn),
         }
@@ -204,15 +247,13 @@ impl Turn {
 /// handler panicked or the call was taken back. Nothing is answered once the line is over.
 pub(crate) fn serve<C: Send + 'static>(
     place: Place,
-    entered: Option<Entered>,
     turn: Option<Turn>,
     handler: Handler<C>,
     call: Call<C>,
     params: Option<Box<RawValue>>,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let id = call.id.clone();
     let method = Arc::clone(&call.method);
-    let (token, traceparent) = (call.cancelled.clone(), call.traceparent);
+    let traceparent = call.traceparent;
     // The handler's own first statements may panic too.
     let running = AssertUnwindSafe(trace::within(traceparent, async move {
         let _turn = match turn {
@@ -225,23 +266,27 @@ pub(crate) fn serve<C: Send + 'static>(
     // In two pieces: what an allocator has at hand for each is larger than half of both together.
     let running = Box::pin(running);
     async move {
-        let line = &*place.0;
+        let Place { line, served, .. } = &place;
         let outcome = tokio::select! {
             biased;
-            () = token.cancelled() => Err(Fault::new(Fault::CANCELLED, "the call was cancelled")),
+            () = served.cancelled() => Err(Fault::new(Fault::CANCELLED, "the call was cancelled")),
             outcome = running => {
                 outcome.unwrap_or_else(|panic| Err(panicked(&method, panic.as_ref())))
             }
         };
-        drop(entered);
         let limit = line.max_out.load(Ordering::SeqCst);
-        let text = answer(id.as_deref(), &method, outcome.as_deref(), limit);
-        tokio::select! {
-            biased;
-            () = line.over.cancelled() => {}
-            queued = line.outlet.place() => if let Some(queued) = queued {
-                queued.send(Outgoing::Answer(text.into()));
-            }
+        let text = answer(served.id.as_deref(), &method, outcome.as_deref(), limit);
+        let queued = match line.outlet.try_place() {
+            _ if line.is_over() => None,
+            Some(queued) => Some(queued),
+            None => tokio::select! {
+                biased;
+                () = line.over.cancelled() => None,
+                queued = line.outlet.place() => queued,
+            },
+        };
+        if let Some(queued) = queued {
+            queued.send(Outgoing::Answer(text.into()));
         }
     }
 }

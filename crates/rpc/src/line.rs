@@ -29,7 +29,7 @@ const REPLY_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Line {
     pub(crate) options: Options,
     pub(crate) inbound: Inbound,
-    /// Cancelled at the end; the tokens of inbound calls are its children.
+    /// Cancelled at the end.
     pub(crate) over: CancellationToken,
     /// The tasks of this line.
     pub(crate) tasks: TaskTracker,
@@ -58,7 +58,7 @@ pub(crate) struct Watched(pub(crate) Arc<Line>);
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if !self.0.over.is_cancelled() {
+        if !self.0.is_over() {
             self.0
                 .end_dead(&CloseCause::failed("a task of this line was dropped"));
         }
@@ -93,6 +93,11 @@ impl Line {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it has ended. Costs less than to ask the token.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
     /// Whether several calls are under way, in either direction.
     pub(crate) fn is_busy(&self) -> bool {
         self.inbound.running() > 0 || self.pending().len() > 1
@@ -104,6 +109,7 @@ impl Line {
             tracing::debug!(%cause, "line ended");
             let waiting = self.pending().close(cause);
             self.over.cancel();
+            self.inbound.end();
             self.bell.ring(For::Over);
             self.outlet.end();
             self.tasks.close();
@@ -174,7 +180,7 @@ impl Line {
     /// Says something that peers of the original contract must never see.
     pub(crate) fn note_v1(&self, method: &str, params: &impl serde::Serialize) {
         if self.speaks_v1()
-            && !self.over.is_cancelled()
+            && !self.is_over()
             && let Some(place) = self.outlet.try_reply_place()
         {
             place.send(Outgoing::Note(v1::note(method, params).into()));

@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use crate::inbound::Served;
 use crate::peer::Peer;
 
 /// The table of what the other side may call.
@@ -42,11 +43,7 @@ pub struct Call<C> {
     /// To call back. Does not keep the line open: that is up to the handle that
     /// [`open`](crate::open) returned and its clones.
     pub peer: Peer,
-    /// Cancelled when the caller takes the call back (only peers that speak `jackfield.v1` can)
-    /// and when the line ends. The handler's future is dropped at once then; the token is for what
-    /// it has started elsewhere.
-    pub cancelled: CancellationToken,
-    pub(crate) id: Option<Arc<RawValue>>,
+    pub(crate) served: Arc<Served>,
     pub(crate) traceparent: Option<Traceparent>,
 }
 
@@ -83,11 +80,11 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
                     let name = M::NAME;
                     Fault::invalid_params(format!("the parameters of {name:?} do not fit: {error}"))
                 })?;
-                let id = call.id.clone();
+                let served = Arc::clone(&call.served);
                 let peer = call.peer.clone();
                 let output = handler(call, params).await?;
                 let asked = Asked {
-                    id: id.as_deref(),
+                    id: served.id.as_deref(),
                     client: peer.client(),
                 };
                 M::encode(&output, &asked).map_err(|error| {
@@ -184,7 +181,15 @@ impl<C> Call<C> {
     /// The call's id as it came; `None` where it had none.
     #[must_use]
     pub fn id(&self) -> Option<&RawValue> {
-        self.id.as_deref()
+        self.served.id.as_deref()
+    }
+
+    /// Cancelled when the caller takes the call back (only peers that speak `jackfield.v1` can)
+    /// and when the line ends. The handler's future is dropped at once then; the token is for what
+    /// it has started elsewhere.
+    #[must_use]
+    pub fn cancelled(&self) -> CancellationToken {
+        self.served.token()
     }
 
     /// The trace it belongs to, where the caller said so. The handler runs
@@ -197,7 +202,7 @@ impl<C> Call<C> {
     /// Tells the caller how far this call is. Does nothing for callers that do not speak
     /// `jackfield.v1`; a report that finds the line's queue full is dropped.
     pub fn progress(&self, value: &Value) {
-        if let Some(id) = &self.id {
+        if let Some(id) = self.id() {
             self.peer.report_progress(id, value);
         }
     }
@@ -222,7 +227,7 @@ impl<C> fmt::Debug for Call<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
             .field("method", &self.method)
-            .field("id", &self.id)
+            .field("id", &self.id())
             .finish_non_exhaustive()
     }
 }

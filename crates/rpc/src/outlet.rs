@@ -12,6 +12,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 /// Answers that the reader makes by itself, before the writer has taken them. The reader never
 /// waits in the queue of calls and answers: whoever fills that would stop it.
 pub(crate) const REPLIES: usize = 8192;
+/// Messages that are taken together, at most.
+const TOGETHER: usize = 64;
 /// An empty queue keeps room for this many.
 const KEPT: usize = 64;
 
@@ -72,7 +74,14 @@ pub(crate) struct Place<'a> {
 
 /// The writer's end. When it is dropped nothing is taken any more.
 #[derive(Debug)]
-pub(crate) struct Taker<'a>(&'a Outlet);
+pub(crate) struct Taker<'a> {
+    outlet: &'a Outlet,
+    /// Taken together, to be written one after the other.
+    taken: VecDeque<Outgoing>,
+    /// The places in the queue and among the replies that these had. Free again when all are
+    /// written.
+    places: [usize; 2],
+}
 
 impl Outlet {
     pub(crate) fn new(queue: usize) -> Self {
@@ -129,7 +138,11 @@ impl Outlet {
 
     /// The writer's end; there is one writer.
     pub(crate) fn taker(&self) -> Taker<'_> {
-        Taker(self)
+        Taker {
+            outlet: self,
+            taken: VecDeque::new(),
+            places: [0; 2],
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {
@@ -170,52 +183,70 @@ impl Taker<'_> {
     /// life, that before calls. Cancel safe.
     pub(crate) async fn next(&mut self) -> Next {
         poll_fn(|cx| {
-            let mut inner = self.0.lock();
+            let mut inner = self.outlet.lock();
             if inner.over {
                 return Poll::Ready(Next::Over);
             }
-            if let Some(message) = inner.pop(Lane::Replies) {
-                drop(inner);
-                self.0.replies.add_permits(1);
-                return Poll::Ready(Next::Write(message));
-            }
-            if std::mem::take(&mut inner.ping) {
+            let waiting = !self.taken.is_empty() || !inner.replies.is_empty();
+            if !waiting && std::mem::take(&mut inner.ping) {
                 return Poll::Ready(Next::Ping);
             }
-            if let Some(message) = inner.pop(Lane::Queue) {
-                drop(inner);
-                self.0.queue.add_permits(1);
-                return Poll::Ready(Next::Write(message));
+            self.take(&mut inner);
+            if self.taken.is_empty() {
+                match &mut inner.writer {
+                    Some(writer) => writer.clone_from(cx.waker()),
+                    none => *none = Some(cx.waker().clone()),
+                }
             }
-            match &mut inner.writer {
-                Some(writer) => writer.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
+            drop(inner);
+            match self.pop() {
+                Some(message) => Poll::Ready(Next::Write(message)),
+                None => Poll::Pending,
             }
-            Poll::Pending
         })
         .await
     }
 
     /// The next message, if there is one now.
     pub(crate) fn try_next(&mut self) -> Option<Outgoing> {
-        let mut inner = self.0.lock();
-        for (lane, places) in [
-            (Lane::Replies, &self.0.replies),
-            (Lane::Queue, &self.0.queue),
-        ] {
-            if let Some(message) = inner.pop(lane) {
-                drop(inner);
-                places.add_permits(1);
-                return Some(message);
-            }
+        if self.taken.is_empty() {
+            let outlet = self.outlet;
+            self.take(&mut outlet.lock());
         }
-        None
+        self.pop()
+    }
+
+    /// Takes what waits, all of it under one lock.
+    fn take(&mut self, inner: &mut Inner) {
+        if !self.taken.is_empty() {
+            return;
+        }
+        let lane = match inner.replies.is_empty() {
+            true => Lane::Queue,
+            false => Lane::Replies,
+        };
+        while self.taken.len() < TOGETHER
+            && let Some(message) = inner.pop(lane)
+        {
+            self.taken.push_back(message);
+            self.places[lane as usize] += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<Outgoing> {
+        let message = self.taken.pop_front();
+        if self.taken.is_empty() {
+            let [queue, replies] = std::mem::take(&mut self.places);
+            self.outlet.queue.add_permits(queue);
+            self.outlet.replies.add_permits(replies);
+        }
+        message
     }
 }
 
 impl Drop for Taker<'_> {
     fn drop(&mut self) {
-        let mut inner = self.0.lock();
+        let mut inner = self.outlet.lock();
         inner.closed = true;
         let left = (
             std::mem::take(&mut inner.queue),
@@ -224,8 +255,8 @@ impl Drop for Taker<'_> {
         );
         drop(inner);
         drop(left);
-        self.0.queue.close();
-        self.0.replies.close();
+        self.outlet.queue.close();
+        self.outlet.replies.close();
     }
 }
 

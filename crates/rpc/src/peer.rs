@@ -124,8 +124,9 @@ impl Peer {
     ) -> Result<M::Output, CallError> {
         let id = Xid::new();
         let traceparent = self.trace_of(&options);
-        let text = frame::request_with(&id.to_string(), M::NAME, params, traceparent.as_ref())
-            .map_err(CallError::Encode)?;
+        let text =
+            frame::request_with(in_text(&id.digits()), M::NAME, params, traceparent.as_ref())
+                .map_err(CallError::Encode)?;
         let answer = self.call_text(id, text.into(), M::NAME, options).await?;
         M::decode(&answer).map_err(|source| CallError::BadAnswer {
             method: M::NAME.to_owned(),
@@ -145,7 +146,8 @@ impl Peer {
     ) -> Result<Box<RawValue>, CallError> {
         let id = Xid::new();
         let traceparent = self.trace_of(&options);
-        let text = frame::request(&id.to_string(), method, params, traceparent.as_ref());
+        let id_text = id.digits();
+        let text = frame::request(in_text(&id_text), method, params, traceparent.as_ref());
         self.call_text(id, text.into(), method, options).await
     }
 
@@ -177,13 +179,17 @@ impl Peer {
         let _forget = Forget { line, id };
         let after = options.deadline.unwrap_or(line.options.default_deadline);
         let outcome = timeout(after, async {
-            tokio::select! {
-                biased;
-                // The line may end while the call waits for its place.
-                outcome = &mut answer => return outcome,
-                place = line.outlet.place() => if let Some(place) = place {
-                    place.send(Outgoing::Call(id, text));
-                }
+            let place = match line.outlet.try_place() {
+                Some(place) => Some(place),
+                None => tokio::select! {
+                    biased;
+                    // The line may end while the call waits for its place.
+                    outcome = &mut answer => return outcome,
+                    place = line.outlet.place() => place,
+                },
+            };
+            if let Some(place) = place {
+                place.send(Outgoing::Call(id, text));
             }
             answer.await
         });
@@ -226,7 +232,7 @@ impl Peer {
     /// Whether the line has not ended.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !self.line.over.is_cancelled()
+        !self.line.is_over()
     }
 
     /// The close code that the other side sent; `None` when the line ended in another way.
@@ -286,6 +292,10 @@ impl Peer {
                 .try_queue(Outgoing::Note(v1::note(v1::PROGRESS, &params).into()));
         }
     }
+}
+
+fn in_text(digits: &[u8; 20]) -> &str {
+    std::str::from_utf8(digits).expect("the digits are ASCII")
 }
 
 impl fmt::Debug for Peer {

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, hash_map};
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use jackfield_wire::{CloseCause, Xid};
@@ -19,8 +20,27 @@ pub(crate) type Outcome = Result<Box<RawValue>, CallError>;
 /// The table.
 #[derive(Debug)]
 pub(crate) enum Pending {
-    Open(HashMap<Xid, Entry>),
+    Open(HashMap<Xid, Entry, BuildHasherDefault<ById>>),
     Closed(CloseCause),
+}
+
+/// Hashes ids that were made here: they differ in their last bytes, and nobody else chooses them.
+#[derive(Debug, Default)]
+pub(crate) struct ById(u64);
+
+impl Hasher for ById {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 << 8 ^ self.0 >> 56) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        // What differs in the low bits has to show in the high ones: a table looks at both.
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26)
+    }
 }
 
 /// One call that waits.
@@ -52,7 +72,7 @@ pub(crate) enum Forgotten {
 
 impl Pending {
     pub(crate) fn new() -> Self {
-        Self::Open(HashMap::new())
+        Self::Open(HashMap::default())
     }
 
     /// Enters a call.

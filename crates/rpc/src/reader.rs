@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::bell::For;
 use crate::call::CallError;
 use crate::duplex::{DuplexReceiver, Received};
-use crate::inbound::{Entered, Place, Turn, serve};
+use crate::inbound::{Place, Turn, serve};
 use crate::line::{Line, Watched};
 use crate::methods::{Call, Methods};
 use crate::peer::Peer;
@@ -64,6 +64,8 @@ pub(crate) async fn run<C: Clone + Send + Sync + 'static>(
         let draining = timeout(line.options.close_grace, receiver.drain());
         let _ = Box::pin(draining).await;
     }
+    // Only the tasks of the line are on the tracker, not those of its calls: they end first.
+    line.inbound.idle().await;
 }
 
 impl<C: Clone + Send + Sync + 'static> Reader<C> {
@@ -118,14 +120,17 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             return Box::pin(self.refuse(id, fault)).await;
         }
         // A line that waits for its next message holds what may be waited for in handling one: boxes,
-        // where that is seldom or costs little beside the rest.
+        // for that is seldom.
         match Frame::parse(text) {
             Frame::Request {
                 id,
                 method,
                 params,
                 traceparent,
-            } => Box::pin(self.on_request(id, method, params, traceparent)).await,
+            } => match self.on_request(id, &method, params, traceparent) {
+                Ok(()) => Ok(()),
+                Err(fault) => Box::pin(self.refuse(id, fault)).await,
+            },
             Frame::Response { id, outcome } => {
                 self.settle(id, outcome.map_err(CallError::Refused));
                 Ok(())
@@ -134,50 +139,41 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         }
     }
 
-    async fn on_request(
+    /// What to answer at once, where there is anything.
+    fn on_request(
         &mut self,
         id: Option<&RawValue>,
-        method: Cow<'_, str>,
+        method: &str,
         params: Option<&RawValue>,
         traceparent: Option<Traceparent>,
-    ) -> Result<(), CloseCause> {
+    ) -> Result<(), Fault> {
         if self.line.speaks_v1() && id.is_none() && method.starts_with("$/") {
-            self.on_note(&method, params);
+            self.on_note(method, params);
             return Ok(());
         }
         if id.is_some_and(|id| id.get().len() > MAX_ID) {
             // Cannot be echoed, so it is not begun either.
-            return self
-                .refuse(id, Fault::new(Fault::INVALID_REQUEST, ""))
-                .await;
+            return Err(Fault::new(Fault::INVALID_REQUEST, ""));
         }
-        let Some(found) = self.methods.find(&method) else {
-            let fault = Fault::method_not_found(&cut(&method));
-            return self.refuse(id, fault).await;
+        let Some(found) = self.methods.find(method) else {
+            return Err(Fault::method_not_found(&cut(method)));
         };
-        let place = match Place::take(&self.line) {
-            Ok(place) => place,
-            Err(fault) => return self.refuse(id, fault).await,
-        };
-        let turn = if found.in_order {
+        let place = Place::take(&self.line, id)?;
+        let turn = found.in_order.then(|| {
             let name = Arc::clone(&found.name);
             let turns = self.turns.entry(name);
-            Some(Turn::take(turns.or_insert_with(|| Arc::new(Semaphore::new(1)))).await)
-        } else {
-            None
-        };
+            Turn::take(turns.or_insert_with(|| Arc::new(Semaphore::new(1))))
+        });
         let call = Call {
             context: self.context.clone(),
             method: found.name,
             peer: Peer::for_call(&self.line),
-            cancelled: self.line.over.child_token(),
-            id: id.map(|id| Arc::from(id.to_owned())),
+            served: Arc::clone(&place.served),
             traceparent,
         };
         let params = params.map(ToOwned::to_owned);
-        let entered = Entered::new(&self.line, &call);
-        let serving = serve(place, entered, turn, found.handler, call, params);
-        self.line.tasks.spawn(self.tracker.track_future(serving));
+        let serving = serve(place, turn, found.handler, call, params);
+        self.line.tasks.spawn(serving);
         Ok(())
     }
 

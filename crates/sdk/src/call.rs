@@ -39,7 +39,7 @@ impl Call {
     /// Waits until the host takes the call back or the line ends. The handler itself is dropped
     /// then; this is for what it has started elsewhere. Cancel safe.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.inner.cancelled.clone().cancelled_owned()
+        self.inner.cancelled().cancelled_owned()
     }
 }
 

@@ -66,7 +66,8 @@ impl Xid {
     }
 
     /// The 20 characters, without taking memory.
-    pub(crate) fn digits(self) -> [u8; 20] {
+    #[must_use]
+    pub fn digits(self) -> [u8; 20] {
         let bits = self
             .0
             .iter()

@@ -47,7 +47,7 @@ pub(crate) fn methods() -> Methods<()> {
         .method::<Echo, _, _>(async |_call, params| Ok(params))
         .method::<Double, _, _>(async |_call, params| Ok(params.number * 2))
         .raw("hang", async |call: Call<()>, _params| {
-            call.cancelled.cancelled().await;
+            call.cancelled().cancelled().await;
             std::future::pending().await
         })
         .raw("panic", async |_call, _params| panic!("on purpose"))

@@ -246,7 +246,7 @@ async fn inbound_calls_are_cancelled_with_the_line() {
             async move {
                 let _dropped = dropped;
                 begun.notify_one();
-                call.cancelled.cancelled().await;
+                call.cancelled().cancelled().await;
                 pending().await
             }
         })
