@@ -4,7 +4,7 @@ use jackfield_bench::bare::{frames, ws};
 use jackfield_bench::crowd;
 use jackfield_bench::protocol::Failure;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();

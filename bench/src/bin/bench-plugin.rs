@@ -3,11 +3,10 @@
 
 use jackfield_bench::payload::{Echo, RAW_ECHO, Text};
 use jackfield_bench::protocol::Failure;
-use jackfield_plugin::{Call, Fault, Plugin};
-use serde_json::value::RawValue;
+use jackfield_plugin::{Call, Fault, Plugin, RawJson};
 use tokio::signal::unix::{SignalKind, signal};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let has = |option: &str| std::env::args().any(|arg| arg == option);
     let plugin = if has("--dial") {
@@ -17,12 +16,9 @@ async fn main() -> Result<(), Failure> {
     };
     let plugin = plugin
         .method::<Echo, _>(async |_call: Call, text: Text| Ok::<_, Fault>(text))
-        .raw_method(
-            RAW_ECHO,
-            async |_call: Call, params: Option<Box<RawValue>>| {
-                params.ok_or_else(|| Fault::invalid_params("nothing to echo"))
-            },
-        );
+        .raw_method(RAW_ECHO, async |_call: Call, params: Option<RawJson>| {
+            params.ok_or_else(|| Fault::invalid_params("nothing to echo"))
+        });
     if !has("--deaf") {
         return Ok(plugin.run().await?);
     }

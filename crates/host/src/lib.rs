@@ -113,7 +113,7 @@ pub use token::{Token, TokenHash};
 pub use jackfield_grpc as grpc;
 pub use jackfield_package as package;
 pub use jackfield_rpc as rpc;
-pub use jackfield_rpc::{Call, CallOptions};
+pub use jackfield_rpc::{Call, CallOptions, RawJson};
 pub use jackfield_wire as wire;
 pub use jackfield_wire::{
     ActiveState, Fault, InstallationId, LogRecord, Manifest, Method, Mode, ReportedState,

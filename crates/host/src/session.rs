@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use jackfield_grpc::Channel;
-use jackfield_rpc::{CallError as RpcError, CallOptions, Peer};
+use jackfield_rpc::{CallError as RpcError, CallOptions, Peer, RawJson};
 use jackfield_wire::manifest::Transport;
 use jackfield_wire::{
     ActiveState, CloseCause, InstallationId, Manifest, Method, Mode, ReportedState,
@@ -215,7 +215,7 @@ impl Session {
         method: &str,
         params: Option<&RawValue>,
         options: CallOptions,
-    ) -> Result<Box<RawValue>, CallError> {
+    ) -> Result<RawJson, CallError> {
         Ok(self.peer()?.call_raw(method, params, options).await?)
     }
 

@@ -19,8 +19,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::line::Line;
-use crate::methods::{Call, Handler};
+use crate::methods::{Answer, Call, Handler};
 use crate::outlet::Outgoing;
+use crate::raw_json::RawJson;
 use crate::trace;
 
 /// An empty table keeps room for this many.
@@ -78,7 +79,9 @@ impl Inbound {
     fn enter(&self, id: Option<&RawValue>) -> Result<(usize, Arc<Served>), Fault> {
         let mut table = self.table();
         let refusal = match table.closed {
-            Some(Closed::Draining) => "this side is about to hang up and takes no more calls".into(),
+            Some(Closed::Draining) => {
+                "this side is about to hang up and takes no more calls".into()
+            }
             Some(Closed::Over) => "the line has ended".into(),
             None if table.calls.len() >= self.most => {
                 let most = self.most;
@@ -147,7 +150,11 @@ impl Inbound {
         let running: Vec<Arc<Served>> = {
             let mut table = self.table();
             table.closed = Some(Closed::Over);
-            table.calls.iter().map(|(_, served)| Arc::clone(served)).collect()
+            table
+                .calls
+                .iter()
+                .map(|(_, served)| Arc::clone(served))
+                .collect()
         };
         running.iter().for_each(|served| served.cancel());
     }
@@ -250,7 +257,7 @@ pub(crate) fn serve<C: Send + 'static>(
     turn: Option<Turn>,
     handler: Handler<C>,
     call: Call<C>,
-    params: Option<Box<RawValue>>,
+    params: Option<RawJson>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let method = Arc::clone(&call.method);
     let traceparent = call.traceparent;
@@ -275,7 +282,7 @@ pub(crate) fn serve<C: Send + 'static>(
             }
         };
         let limit = line.max_out.load(Ordering::SeqCst);
-        let text = answer(served.id.as_deref(), &method, outcome.as_deref(), limit);
+        let text = answer(served.id.as_deref(), &method, outcome, limit);
         let queued = match line.outlet.try_place() {
             _ if line.is_over() => None,
             Some(queued) => Some(queued),
@@ -294,12 +301,13 @@ pub(crate) fn serve<C: Send + 'static>(
 fn answer(
     id: Option<&RawValue>,
     method: &str,
-    outcome: Result<&RawValue, &Fault>,
+    outcome: Result<Answer, Fault>,
     limit: usize,
 ) -> String {
     let text = match outcome {
-        Ok(result) => frame::answer(id, method, result),
-        Err(fault) => frame::response(id, Err(fault)),
+        Ok(Answer::Result(result)) => frame::answer(id, method, &result),
+        Ok(Answer::Text(text)) => text,
+        Err(fault) => frame::response(id, Err(&fault)),
     };
     if text.len() <= limit {
         return text;

@@ -55,6 +55,7 @@ mod call;
 mod options;
 
 mod methods;
+mod raw_json;
 pub mod trace;
 
 mod peer;
@@ -82,4 +83,5 @@ pub use methods::{Call, Methods};
 pub use options::{Heartbeat, Limits, Options};
 pub use peer::{Peer, open};
 pub use prepared::{Prepared, Receipt};
+pub use raw_json::RawJson;
 pub use websocket::{WebSocket, websocket_config};

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jackfield_wire::{CloseCause, Xid};
-use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +18,7 @@ use crate::options::Options;
 use crate::outlet::{Outgoing, Outlet};
 use crate::pending::{Forgotten, Pending};
 use crate::pulse::later;
+use crate::raw_json::RawJson;
 use crate::v1;
 
 /// How long the other side may leave all of [`REPLIES`](crate::outlet::REPLIES) unread.
@@ -115,7 +115,7 @@ impl Line {
             self.tasks.close();
             // Whoever is told finds the line closed.
             for reply in waiting {
-                reply.send(Err(CallError::Closed(cause.clone())));
+                reply.send(Err::<RawJson, _>(CallError::Closed(cause.clone())));
             }
         }
     }
@@ -188,7 +188,7 @@ impl Line {
     }
 
     /// The answer to a call is here. `false`: nobody waits for it.
-    pub(crate) fn settle(&self, id: Xid, outcome: Result<&RawValue, CallError>) -> bool {
+    pub(crate) fn settle(&self, id: Xid, outcome: Result<impl Into<RawJson>, CallError>) -> bool {
         let reply = self.pending().settle(id);
         reply.is_some_and(|reply| reply.send(outcome))
     }

@@ -19,8 +19,6 @@ use crate::v1;
 
 /// What is read at once, and the size of the read buffer but for large messages.
 const CHUNK: usize = 16 << 10;
-/// A large message gets so much room at once, whatever its word announces; then twice what came.
-const GROWTH: usize = 1 << 20;
 /// Messages from this size on are written from where they are, and not copied.
 const LARGE: usize = 16 << 10;
 /// Bytes in the write buffer that start a write without a flush.
@@ -216,8 +214,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalReceiver<R, W> {
             None => 0,
         };
         let want = if whole > CHUNK {
-            // To its end and no further, so that what follows needs no copy.
-            (whole - have).min(GROWTH.max(have))
+            // To its end and no further, so that what follows needs no copy. The system gives the
+            // memory once there is something in it, whatever the word announces.
+            whole - have
         } else {
             CHUNK.saturating_sub(have).max(WORD)
         };

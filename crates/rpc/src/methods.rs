@@ -6,13 +6,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use jackfield_wire::{Asked, Client, Fault, Method, Traceparent};
+use futures_util::FutureExt;
+use jackfield_wire::{Asked, Client, Fault, Method, Traceparent, frame};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::inbound::Served;
 use crate::peer::Peer;
+use crate::raw_json::RawJson;
 
 /// The table of what the other side may call.
 ///
@@ -47,9 +49,16 @@ pub struct Call<C> {
     pub(crate) traceparent: Option<Traceparent>,
 }
 
-pub(crate) type Answer = Result<Box<RawValue>, Fault>;
-type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
-pub(crate) type Handler<C> = Arc<dyn Fn(Call<C>, Option<Box<RawValue>>) -> Running + Send + Sync>;
+/// What a call is answered with.
+pub(crate) enum Answer {
+    /// The result.
+    Result(RawJson),
+    /// The whole message.
+    Text(String),
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>;
+pub(crate) type Handler<C> = Arc<dyn Fn(Call<C>, Option<RawJson>) -> Running + Send + Sync>;
 
 impl<C: Clone + Send + Sync + 'static> Methods<C> {
     /// An empty table: every call is answered with -32601.
@@ -73,21 +82,26 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
         Fut: Future<Output = Result<M::Output, Fault>> + Send + 'static,
     {
         let handler = Arc::new(handler);
-        let answer = move |call: Call<C>, params: Option<Box<RawValue>>| {
+        let answer = move |call: Call<C>, params: Option<RawJson>| {
             let handler = Arc::clone(&handler);
             async move {
-                let params = M::decode_params(params.as_deref()).map_err(|error| {
+                let decoded = M::decode_params(params.as_deref());
+                // It may hold the memory of a large message.
+                drop(params);
+                let params = decoded.map_err(|error| {
                     let name = M::NAME;
                     Fault::invalid_params(format!("the parameters of {name:?} do not fit: {error}"))
                 })?;
                 let served = Arc::clone(&call.served);
                 let peer = call.peer.clone();
                 let output = handler(call, params).await?;
-                let asked = Asked {
-                    id: served.id.as_deref(),
-                    client: peer.client(),
-                };
-                M::encode(&output, &asked).map_err(|error| {
+                let id = served.id.as_deref();
+                let client = peer.client();
+                frame::answer_with(id, M::NAME, |text| {
+                    M::encode(&output, &Asked { id, client }, text)
+                })
+                .map(Answer::Text)
+                .map_err(|error| {
                     Fault::internal(format!("the answer cannot be written as JSON: {error}"))
                 })
             }
@@ -100,10 +114,10 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
     #[must_use]
     pub fn raw<F, Fut>(self, name: impl Into<String>, handler: F) -> Self
     where
-        F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
+        F: Fn(Call<C>, Option<RawJson>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<RawJson, Fault>> + Send + 'static,
     {
-        self.add(name.into().into(), erased(handler))
+        self.add(name.into().into(), raw(handler))
     }
 
     fn add(mut self, name: Arc<str>, handler: Handler<C>) -> Self {
@@ -132,10 +146,10 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
     #[must_use]
     pub fn fallback<F, Fut>(mut self, handler: F) -> Self
     where
-        F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
+        F: Fn(Call<C>, Option<RawJson>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<RawJson, Fault>> + Send + 'static,
     {
-        self.fallback = Some(erased(handler));
+        self.fallback = Some(raw(handler));
         self
     }
 
@@ -165,10 +179,18 @@ impl<C: Clone + Send + Sync + 'static> Methods<C> {
 
 fn erased<C, F, Fut>(handler: F) -> Handler<C>
 where
-    F: Fn(Call<C>, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Answer> + Send + 'static,
+    F: Fn(Call<C>, Option<RawJson>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answer, Fault>> + Send + 'static,
 {
     Arc::new(move |call, params| Box::pin(handler(call, params)))
+}
+
+fn raw<C, F, Fut>(handler: F) -> Handler<C>
+where
+    F: Fn(Call<C>, Option<RawJson>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<RawJson, Fault>> + Send + 'static,
+{
+    erased(move |call, params| handler(call, params).map(|result| result.map(Answer::Result)))
 }
 
 impl<C> Call<C> {

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use jackfield_wire::Xid;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::yield_now;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Answers that the reader makes by itself, before the writer has taken them. The reader never
@@ -37,6 +39,8 @@ struct Inner {
     /// Nothing is written any more.
     closed: bool,
     writer: Option<Waker>,
+    /// The writer is woken when so many messages wait; by anything else at once.
+    enough: usize,
 }
 
 /// A message to be written.
@@ -128,12 +132,18 @@ impl Outlet {
 
     /// Has the writer ask for a sign of life; asked for twice before it did, it is done once.
     pub(crate) fn ping(&self) {
-        self.change(|inner| inner.ping = true);
+        self.change(|inner| {
+            inner.ping = true;
+            true
+        });
     }
 
     /// Tells the writer that the line has ended.
     pub(crate) fn end(&self) {
-        self.change(|inner| inner.over = true);
+        self.change(|inner| {
+            inner.over = true;
+            true
+        });
     }
 
     /// The writer's end; there is one writer.
@@ -145,10 +155,13 @@ impl Outlet {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Inner)) {
+    /// The change says whether it concerns the writer at once.
+    fn change(&self, change: impl FnOnce(&mut Inner) -> bool) {
         let mut inner = self.lock();
-        change(&mut inner);
-        let writer = inner.writer.take();
+        let writer = match change(&mut inner) || inner.waiting() >= inner.enough {
+            true => inner.writer.take(),
+            false => None,
+        };
         drop(inner);
         if let Some(writer) = writer {
             writer.wake();
@@ -167,13 +180,13 @@ impl Place<'_> {
         self.permit.forget();
         let lane = self.lane;
         self.outlet.change(|inner| {
-            if inner.closed {
-                return;
+            if !inner.closed {
+                match lane {
+                    Lane::Queue => inner.queue.push_back(message),
+                    Lane::Replies => inner.replies.push_back(message),
+                }
             }
-            match lane {
-                Lane::Queue => inner.queue.push_back(message),
-                Lane::Replies => inner.replies.push_back(message),
-            }
+            false
         });
     }
 }
@@ -193,10 +206,7 @@ impl Taker<'_> {
             }
             self.take(&mut inner);
             if self.taken.is_empty() {
-                match &mut inner.writer {
-                    Some(writer) => writer.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
+                inner.wake(cx.waker(), 1);
             }
             drop(inner);
             match self.pop() {
@@ -205,6 +215,21 @@ impl Taker<'_> {
             }
         })
         .await
+    }
+
+    /// Lets those speak who are about to, until so many messages wait. Cancel safe.
+    pub(crate) async fn gather(&mut self, enough: usize) {
+        let mut others = pin!(yield_now());
+        poll_fn(|cx| {
+            let mut inner = self.outlet.lock();
+            if inner.over || inner.ping || self.taken.len() + inner.waiting() >= enough {
+                return Poll::Ready(());
+            }
+            inner.wake(cx.waker(), enough.saturating_sub(self.taken.len()));
+            drop(inner);
+            others.as_mut().poll(cx)
+        })
+        .await;
     }
 
     /// The next message, if there is one now.
@@ -261,6 +286,19 @@ impl Drop for Taker<'_> {
 }
 
 impl Inner {
+    fn waiting(&self) -> usize {
+        self.queue.len() + self.replies.len()
+    }
+
+    /// Has the writer woken once so many messages wait.
+    fn wake(&mut self, writer: &Waker, enough: usize) {
+        self.enough = enough;
+        match &mut self.writer {
+            Some(known) => known.clone_from(writer),
+            none => *none = Some(writer.clone()),
+        }
+    }
+
     fn pop(&mut self, lane: Lane) -> Option<Outgoing> {
         let queue = match lane {
             Lane::Queue => &mut self.queue,

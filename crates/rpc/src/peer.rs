@@ -19,6 +19,7 @@ use crate::line::{Line, Watched};
 use crate::methods::Methods;
 use crate::options::Options;
 use crate::outlet::Outgoing;
+use crate::raw_json::RawJson;
 use crate::{reader, trace, v1, writer};
 
 /// JSON-RPC over a duplex. A cheap clone that only sends.
@@ -46,11 +47,14 @@ impl Drop for Handle {
 struct Forget<'a> {
     line: &'a Line,
     id: Xid,
+    answered: bool,
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.line.forget(self.id);
+        if !self.answered {
+            self.line.forget(self.id);
+        }
     }
 }
 
@@ -143,7 +147,7 @@ impl Peer {
         method: &str,
         params: Option<&RawValue>,
         options: CallOptions,
-    ) -> Result<Box<RawValue>, CallError> {
+    ) -> Result<RawJson, CallError> {
         let id = Xid::new();
         let traceparent = self.trace_of(&options);
         let id_text = id.digits();
@@ -166,7 +170,7 @@ impl Peer {
         text: Utf8Bytes,
         method: &str,
         options: CallOptions,
-    ) -> Result<Box<RawValue>, CallError> {
+    ) -> Result<RawJson, CallError> {
         let line = &*self.line;
         let (size, limit) = (text.len(), line.max_out.load(Ordering::SeqCst));
         if size > limit {
@@ -176,7 +180,11 @@ impl Peer {
             .pending()
             .insert(id, options.progress)
             .map_err(CallError::Closed)?;
-        let _forget = Forget { line, id };
+        let mut forget = Forget {
+            line,
+            id,
+            answered: false,
+        };
         let after = options.deadline.unwrap_or(line.options.default_deadline);
         let outcome = timeout(after, async {
             let place = match line.outlet.try_place() {
@@ -194,7 +202,10 @@ impl Peer {
             answer.await
         });
         match outcome.await {
-            Ok(Ok(outcome)) => outcome,
+            Ok(Ok(outcome)) => {
+                forget.answered = true;
+                outcome
+            }
             // Only the guard below takes an entry away unanswered.
             Ok(Err(_)) => Err(CallError::Closed(
                 line.cause().unwrap_or_else(CloseCause::closed),

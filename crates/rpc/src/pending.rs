@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use jackfield_wire::{CloseCause, Xid};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::call::CallError;
 use crate::prepared::Receipt;
+use crate::raw_json::RawJson;
 
 /// What became of a call.
-pub(crate) type Outcome = Result<Box<RawValue>, CallError>;
+pub(crate) type Outcome = Result<RawJson, CallError>;
 
 /// The table.
 #[derive(Debug)]
@@ -196,9 +196,9 @@ impl Pending {
 
 impl Reply {
     /// Tells whoever waits. `false`: it has gone meanwhile; then its guard finds the entry gone.
-    pub(crate) fn send(self, outcome: Result<&RawValue, CallError>) -> bool {
+    pub(crate) fn send(self, outcome: Result<impl Into<RawJson>, CallError>) -> bool {
         match self {
-            Self::Caller(caller) => caller.send(outcome.map(ToOwned::to_owned)).is_ok(),
+            Self::Caller(caller) => caller.send(outcome.map(Into::into)).is_ok(),
             Self::Receipt(receipt) => {
                 receipt.came(outcome.map(|_| ()));
                 true

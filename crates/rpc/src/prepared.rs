@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::call::{CallError, CallOptions};
 use crate::outlet::Outgoing;
 use crate::peer::Peer;
+use crate::raw_json::RawJson;
 
 /// A request that was rendered once, for many lines: all share its text, and its id.
 ///
@@ -54,7 +55,7 @@ impl Peer {
         &self,
         prepared: &Prepared,
         options: CallOptions,
-    ) -> Result<Box<RawValue>, CallError> {
+    ) -> Result<RawJson, CallError> {
         let shared = self.trace_of(&options).is_none() && !self.line.pending().waits(prepared.id);
         if !shared {
             let params = prepared.params.as_deref();

@@ -10,6 +10,7 @@ use jackfield_wire::{CloseCause, Fault, Frame, Traceparent, Xid};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::task::TaskTracker;
 
 use crate::bell::For;
@@ -19,12 +20,15 @@ use crate::inbound::{Place, Turn, serve};
 use crate::line::{Line, Watched};
 use crate::methods::{Call, Methods};
 use crate::peer::Peer;
+use crate::raw_json::RawJson;
 use crate::v1;
 
 /// Ids are echoed; a longer one is refused.
 const MAX_ID: usize = 1024;
 /// Error messages quote what they refuse, but no more than this.
 const MAX_MESSAGE: usize = 1024;
+/// Parameters and results of messages from this size on are not copied out of them.
+const LARGE: usize = 16 << 10;
 
 struct Reader<C> {
     line: Arc<Line>,
@@ -93,7 +97,7 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
                     line.signs.hear();
                     line.heard.notify_waiters();
                     if let Received::Text(text) = received
-                        && let Err(cause) = self.on_text(&text).await
+                        && let Err(cause) = self.on_text(text).await
                     {
                         return line.end_dead(&cause);
                     }
@@ -107,12 +111,13 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         }
     }
 
-    async fn on_text(&mut self, text: &str) -> Result<(), CloseCause> {
+    async fn on_text(&mut self, text: Utf8Bytes) -> Result<(), CloseCause> {
         let (size, limit) = (text.len(), self.line.options.limits.max_in);
         if size > limit {
-            let Outline { id, is_response } = frame::outline(text);
+            let Outline { id, is_response } = frame::outline(&text);
             if is_response {
-                self.settle(id, Err(CallError::AnswerTooLarge { size, limit }));
+                let fault = CallError::AnswerTooLarge { size, limit };
+                self.settle(our_id(id), Err::<RawJson, _>(fault));
                 return Ok(());
             }
             let message = format!("a message of {size} bytes; at most {limit} are taken");
@@ -121,21 +126,76 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         }
         // A line that waits for its next message holds what may be waited for in handling one: boxes,
         // for that is seldom.
-        match Frame::parse(text) {
+        let text = match size < LARGE {
+            true => text,
+            false => match self.on_large(text) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err((id, fault))) => {
+                    return Box::pin(self.refuse(id.as_deref(), fault)).await;
+                }
+                Err(text) => text,
+            },
+        };
+        match Frame::parse(&text) {
             Frame::Request {
                 id,
                 method,
                 params,
                 traceparent,
-            } => match self.on_request(id, &method, params, traceparent) {
+            } => match self.on_request(id, &method, params.map(RawJson::from), traceparent) {
                 Ok(()) => Ok(()),
                 Err(fault) => Box::pin(self.refuse(id, fault)).await,
             },
             Frame::Response { id, outcome } => {
-                self.settle(id, outcome.map_err(CallError::Refused));
+                self.settle(our_id(id), outcome.map_err(CallError::Refused));
                 Ok(())
             }
             Frame::Malformed { id, fault } => Box::pin(self.refuse(id.as_deref(), fault)).await,
+        }
+    }
+
+    /// A large message with parameters or a result, which stay where they are. Any other message
+    /// is given back.
+    fn on_large(
+        &mut self,
+        text: Utf8Bytes,
+    ) -> Result<Result<(), (Option<Box<RawValue>>, Fault)>, Utf8Bytes> {
+        enum Rest {
+            Asked(Option<Box<RawValue>>, String, Option<Traceparent>),
+            Answered(Option<Xid>),
+        }
+        let text = Arc::new(text);
+        let mut rest = None;
+        let found = RawJson::within(&text, |text| match Frame::parse(text) {
+            Frame::Request {
+                id,
+                method,
+                params: Some(params),
+                traceparent,
+            } => {
+                let id = id.map(ToOwned::to_owned);
+                rest = Some(Rest::Asked(id, method.into_owned(), traceparent));
+                Ok(params)
+            }
+            Frame::Response {
+                id,
+                outcome: Ok(result),
+            } => {
+                rest = Some(Rest::Answered(our_id(id)));
+                Ok(result)
+            }
+            _ => Err(()),
+        });
+        match (found, rest) {
+            (Ok(params), Some(Rest::Asked(id, method, traceparent))) => {
+                let taken = self.on_request(id.as_deref(), &method, Some(params), traceparent);
+                Ok(taken.map_err(|fault| (id, fault)))
+            }
+            (Ok(result), Some(Rest::Answered(id))) => {
+                self.settle(id, Ok(result));
+                Ok(Ok(()))
+            }
+            _ => Err(Arc::unwrap_or_clone(text)),
         }
     }
 
@@ -144,11 +204,11 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         &mut self,
         id: Option<&RawValue>,
         method: &str,
-        params: Option<&RawValue>,
+        params: Option<RawJson>,
         traceparent: Option<Traceparent>,
     ) -> Result<(), Fault> {
         if self.line.speaks_v1() && id.is_none() && method.starts_with("$/") {
-            self.on_note(method, params);
+            self.on_note(method, params.as_deref());
             return Ok(());
         }
         if id.is_some_and(|id| id.get().len() > MAX_ID) {
@@ -171,7 +231,6 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             served: Arc::clone(&place.served),
             traceparent,
         };
-        let params = params.map(ToOwned::to_owned);
         let serving = serve(place, turn, found.handler, call, params);
         self.line.tasks.spawn(serving);
         Ok(())
@@ -209,12 +268,11 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         }
     }
 
-    fn settle(&self, id: Option<&RawValue>, outcome: Result<&RawValue, CallError>) {
-        let known = our_id(id).is_some_and(|id| self.line.settle(id, outcome));
+    fn settle(&self, id: Option<Xid>, outcome: Result<impl Into<RawJson>, CallError>) {
+        let known = id.is_some_and(|id| self.line.settle(id, outcome));
         if !known {
             // Late, or never asked for. Answering it would start an endless exchange of errors.
-            let id = id.map(|id| cut(id.get()).into_owned());
-            tracing::debug!(id, "an answer that nobody waits for");
+            tracing::debug!(?id, "an answer that nobody waits for");
         }
     }
 

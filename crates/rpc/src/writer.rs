@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures_util::future::poll_immediate;
 use jackfield_wire::CloseCause;
-use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
 
 use crate::duplex::DuplexSender;
@@ -15,6 +14,8 @@ use crate::outlet::{Next, Outgoing, Taker};
 
 /// Messages between two flushes, at most.
 const BATCH: usize = 64;
+/// So many messages are written without waiting for more.
+const TOGETHER: usize = 8;
 /// When writing fails, the reader may still find the reason that the other side gave.
 const READER_KNOWS_BETTER: Duration = Duration::from_secs(1);
 
@@ -50,8 +51,9 @@ async fn write<S: DuplexSender>(sender: &mut S, line: &Line, taker: &mut Taker<'
         let next = taker.next().await;
         if matches!(next, Next::Write(_)) && line.is_busy() {
             // Whoever is about to say something has the processor first: messages that are written
-            // together cost one system call, and wake the other side once.
-            yield_now().await;
+            // together cost one system call, and wake the other side once. Not all of them, though:
+            // while these are on their way the next ones can be made.
+            taker.gather(TOGETHER).await;
         }
         let mut writing = pin!(async {
             match next {

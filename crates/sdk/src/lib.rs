@@ -70,6 +70,6 @@ mod stop;
 pub use call::Call;
 pub use error::{HandlerError, RunError, SetupError};
 pub use host::Host;
-pub use jackfield_rpc::{CallError, trace};
+pub use jackfield_rpc::{CallError, RawJson, trace};
 pub use jackfield_wire::{Fault, Method, Traceparent, methods};
 pub use plugin::Plugin;

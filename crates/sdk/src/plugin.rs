@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jackfield_rpc::Methods;
+use jackfield_rpc::{Methods, RawJson};
 use jackfield_wire::methods::{Configure, Event, EventParams, Ping, Pong, Taken};
 use jackfield_wire::{Fault, Method, env};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::call::Call;
 use crate::error::{HandlerError, RunError, SetupError};
@@ -162,10 +161,10 @@ impl Plugin {
     pub fn raw_method<Fut>(
         mut self,
         name: impl Into<String>,
-        handler: impl Fn(Call, Option<Box<RawValue>>) -> Fut + Send + Sync + 'static,
+        handler: impl Fn(Call, Option<RawJson>) -> Fut + Send + Sync + 'static,
     ) -> Self
     where
-        Fut: Future<Output = Result<Box<RawValue>, Fault>> + Send + 'static,
+        Fut: Future<Output = Result<RawJson, Fault>> + Send + 'static,
     {
         self.methods = self
             .methods

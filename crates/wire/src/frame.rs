@@ -254,6 +254,42 @@ pub fn answer(id: Option<&RawValue>, method: &str, result: &RawValue) -> String 
     success(id, [r#"{"method":"#, &name, comma, rest])
 }
 
+/// The same, of an answer that is not JSON yet: `write` writes it to the end of what it is given,
+/// where it belongs, and it is not copied there.
+///
+/// # Errors
+/// Those of `write`.
+///
+/// # Panics
+/// When `write` takes away what was there, or writes what is no UTF-8.
+pub fn answer_with<E>(
+    id: Option<&RawValue>,
+    method: &str,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<String, E> {
+    let mut text = Vec::with_capacity(512);
+    text.extend_from_slice(br#"{"id":"#);
+    text.extend_from_slice(id.map_or("null", RawValue::get).as_bytes());
+    text.extend_from_slice(br#","jsonrpc":"2.0","result":"#);
+    let begin = text.len();
+    // As if the answer were an object without a method, which most are: its brace becomes a comma.
+    text.extend_from_slice(br#"{"method":"#);
+    text.extend_from_slice(quoted(method).as_bytes());
+    let brace = text.len();
+    write(&mut text)?;
+    text.push(b'}');
+    let mut text = String::from_utf8(text).expect("JSON is UTF-8");
+    let result = &text[brace..text.len() - 1];
+    if !result.starts_with('{') || has_method(result) {
+        text.replace_range(begin..brace, "");
+    } else if result[1..].trim_start().starts_with('}') {
+        text.replace_range(brace..=brace, "");
+    } else {
+        text.replace_range(brace..=brace, ",");
+    }
+    Ok(text)
+}
+
 /// Whether this object has a `method`. The cheap look first: most answers have no such key at any
 /// depth.
 fn has_method(object: &str) -> bool {

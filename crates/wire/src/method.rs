@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 /// The WebSocket subprotocol whose speakers may use more than the original contract: cancellation,
 /// larger messages, progress.
@@ -35,17 +35,19 @@ pub trait Method: 'static {
     /// What is answered.
     type Output: Serialize + DeserializeOwned + Send + 'static;
 
-    /// The JSON of an answer. By default the answer itself. Whoever writes it on a line puts the
-    /// method's name beside it, see [`frame::answer`](crate::frame::answer).
+    /// Writes the JSON of an answer to the end of `text`. By default the answer itself. Whoever
+    /// writes it on a line puts the method's name beside it, see
+    /// [`frame::answer_with`](crate::frame::answer_with).
     ///
     /// # Errors
     /// When the answer does not serialize, for instance a map with keys that are not strings.
     fn encode(
         output: &Self::Output,
         asked: &Asked<'_>,
-    ) -> Result<Box<RawValue>, serde_json::Error> {
+        text: &mut Vec<u8>,
+    ) -> Result<(), serde_json::Error> {
         let _ = asked;
-        to_raw_value(output)
+        serde_json::to_writer(text, output)
     }
 
     /// An answer from its JSON. By default with or without the method's name in it.

@@ -1,9 +1,9 @@
 use std::time::{Duration, SystemTime};
 
-use jackfield_rpc::{Methods, Options, memory, open};
+use jackfield_rpc::{Methods, Options, RawJson, memory, open};
 use jackfield_wire::{CloseCause, ReportedState};
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use tokio::time::sleep;
 
 use super::*;
@@ -71,14 +71,14 @@ impl Bed {
     fn dial(&self, answers: Answers) -> (Peer, memory::Cut) {
         let (here, there, cut) = memory::pair();
         let seen = Arc::clone(&self.seen);
-        let event = move |_call, params: Option<Box<RawValue>>| {
+        let event = move |_call, params: Option<RawJson>| {
             let seen = Arc::clone(&seen);
             async move {
                 let params: serde_json::Value =
                     serde_json::from_str(params.unwrap().get()).unwrap();
                 seen.lock().unwrap().push(params["n"].as_u64().unwrap());
                 match answers {
-                    Answers::AtOnce => Ok(to_raw_value(&json!({"ok": true})).unwrap()),
+                    Answers::AtOnce => Ok(RawJson::of(&json!({"ok": true})).unwrap()),
                     Answers::Never => std::future::pending().await,
                 }
             }

@@ -2,17 +2,19 @@ use std::sync::Mutex;
 
 use tokio::sync::oneshot::error::TryRecvError;
 
+use serde_json::value::RawValue;
+
 use super::*;
 
 fn settle(pending: &mut Pending, id: Xid, text: &str) -> bool {
     let answer = RawValue::from_string(text.to_owned()).unwrap();
     let reply = pending.settle(id);
-    reply.is_some_and(|reply| reply.send(Ok(&answer)))
+    reply.is_some_and(|reply| reply.send(Ok(answer)))
 }
 
 fn close(pending: &mut Pending, cause: &CloseCause) {
     for reply in pending.close(cause) {
-        reply.send(Err(CallError::Closed(cause.clone())));
+        reply.send(Err::<RawJson, _>(CallError::Closed(cause.clone())));
     }
 }
 

@@ -8,10 +8,9 @@ use crate::common::*;
 use futures_util::future::join_all;
 use jackfield_rpc::{
     Call, CallError, CallOptions, Duplex, DuplexReceiver, DuplexSender, Limits, Methods, Options,
-    Received, memory,
+    RawJson, Received, memory,
 };
 use jackfield_wire::{CloseCause, Fault};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -350,7 +349,7 @@ async fn calls_in_order_are_handled_one_at_a_time_as_they_came() {
     let (tell, mut told) = mpsc::channel(2000);
     let running = Arc::new(AtomicUsize::new(0));
     let ordered = methods()
-        .raw("happened", move |_call, params: Option<Box<RawValue>>| {
+        .raw("happened", move |_call, params: Option<RawJson>| {
             let (tell, running) = (tell.clone(), Arc::clone(&running));
             async move {
                 assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
@@ -395,7 +394,7 @@ async fn a_cancelled_turn_keeps_the_order() {
     let ordered = {
         let gate = Arc::clone(&gate);
         methods()
-            .raw("happened", move |_call, params: Option<Box<RawValue>>| {
+            .raw("happened", move |_call, params: Option<RawJson>| {
                 let (gate, tell) = (Arc::clone(&gate), tell.clone());
                 async move {
                     let number: u64 = serde_json::from_str(params.unwrap().get()).unwrap();

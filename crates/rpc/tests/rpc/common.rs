@@ -5,11 +5,10 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use jackfield_rpc::{
     Call, DialOptions, Duplex, DuplexReceiver, DuplexSender, Heartbeat, Limits, LocalSocket,
-    Methods, Options, Peer, Received, WebSocket, dial, memory, open,
+    Methods, Options, Peer, RawJson, Received, WebSocket, dial, memory, open,
 };
 use jackfield_wire::{Client, CloseCause, Fault, Method};
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -37,8 +36,8 @@ pub(crate) struct DoubleParams {
     pub(crate) number: u64,
 }
 
-pub(crate) fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
-    to_raw_value(value).unwrap()
+pub(crate) fn raw(value: &impl serde::Serialize) -> RawJson {
+    RawJson::of(value).unwrap()
 }
 
 /// `echo`, `double`, `hang` (never answers), `panic`, `refuse`.

@@ -1,6 +1,6 @@
 //! What the application answers, as a plugin is told.
 
-use jackfield::Fault;
+use jackfield::{Fault, RawJson};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ pub(super) async fn read(
     response: reqwest::Response,
     method: &str,
     most: usize,
-) -> Result<Box<RawValue>, Fault> {
+) -> Result<RawJson, Fault> {
     let status = response.status();
     if !status.is_success() {
         let text = body(response, REFUSAL).await.ok();
@@ -38,9 +38,10 @@ pub(super) async fn read(
         Cut::Broken => Fault::server(format!("the application's answer to `{method}` broke off")),
     })?;
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(RawValue::from_string("{}".to_owned()).expect("this is JSON"));
+        return RawJson::of(&json!({})).map_err(|error| Fault::internal(error.to_string()));
     }
-    serde_json::from_slice(&body)
+    serde_json::from_slice::<Box<RawValue>>(&body)
+        .map(RawJson::from)
         .map_err(|_| Fault::server(format!("the application's answer to `{method}` is no JSON")))
 }
 

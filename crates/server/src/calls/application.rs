@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jackfield::rpc::{Call, trace};
 use jackfield::wire::Xid;
-use jackfield::{Fault, Session};
+use jackfield::{Fault, RawJson, Session};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -83,7 +83,7 @@ impl Application {
         &self,
         call: &Call<Session>,
         params: Option<&RawValue>,
-    ) -> Result<Box<RawValue>, Fault> {
+    ) -> Result<RawJson, Fault> {
         let (method, id) = (&*call.method, call.context.id());
         let target = match self.inner.store.target(method).await {
             Ok(Some(target)) => target,
@@ -113,7 +113,7 @@ impl Application {
         target: &Target,
         call: &Call<Session>,
         params: Option<&RawValue>,
-    ) -> Result<Box<RawValue>, Fault> {
+    ) -> Result<RawJson, Fault> {
         let method = &*target.name;
         let secret = self.unseal(target)?;
         let id = Xid::new().to_string();

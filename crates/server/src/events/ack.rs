@@ -1,10 +1,9 @@
 //! What a plugin's answer to an event means.
 
-use jackfield::CallError;
 use jackfield::rpc::CallError as RpcError;
+use jackfield::{CallError, RawJson};
 use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::deliver::Outcome;
 
@@ -16,7 +15,7 @@ struct Ack {
 }
 
 /// What an answer means.
-pub(super) fn outcome(answer: Result<Box<RawValue>, CallError>) -> Outcome {
+pub(super) fn outcome(answer: Result<RawJson, CallError>) -> Outcome {
     match answer {
         Ok(answer) => match serde_json::from_str::<Ack>(answer.get()) {
             Ok(Ack {
@@ -43,12 +42,14 @@ pub(super) fn outcome(answer: Result<Box<RawValue>, CallError>) -> Outcome {
 mod tests {
     use jackfield::wire::CloseCause;
     use jackfield::{Fault, ReportedState};
+    use serde_json::value::RawValue;
 
     use super::*;
 
     #[test]
     fn only_false_is_no() {
-        let answered = |text: &str| outcome(Ok(RawValue::from_string(text.to_owned()).unwrap()));
+        let answered =
+            |text: &str| outcome(Ok(RawValue::from_string(text.to_owned()).unwrap().into()));
         for text in [
             r#"{"method":"event","ok":true}"#,
             r#"{"method":"event"}"#,

@@ -1,7 +1,7 @@
 //! Calls between plugins and the application: their spans, their figures.
 
 use jackfield::rpc::{CallError as RpcError, trace};
-use jackfield::{Call, CallError, CallOptions, Fault, Session};
+use jackfield::{Call, CallError, CallOptions, Fault, RawJson, Session};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -47,7 +47,7 @@ pub(crate) async fn call(
     method: &str,
     params: Option<&RawValue>,
     mut options: CallOptions,
-) -> Result<Box<RawValue>, CallError> {
+) -> Result<RawJson, CallError> {
     let span = tracing::info_span!(
         "call_plugin",
         otel.kind = "client",

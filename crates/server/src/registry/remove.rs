@@ -2,7 +2,7 @@
 
 use jackfield::package::Digest;
 use jackfield::rpc::CallOptions;
-use jackfield::{InstallationId, ReportedState};
+use jackfield::{InstallationId, RawJson, ReportedState};
 use serde_json::value::RawValue;
 
 use super::registry::chain;
@@ -86,7 +86,7 @@ impl Registry {
         method: &str,
         params: Option<&RawValue>,
         options: CallOptions,
-    ) -> Result<Box<RawValue>, CallError> {
+    ) -> Result<RawJson, CallError> {
         match self.parts().host.session(id) {
             Some(session) => Ok(observe::call(&session, method, params, options).await?),
             None => {

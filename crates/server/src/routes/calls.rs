@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use jackfield::RawJson;
 use jackfield::rpc::CallOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -36,7 +37,7 @@ struct PluginCall {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct PluginAnswer {
     #[schema(value_type = serde_json::Value)]
-    result: Box<RawValue>,
+    result: RawJson,
 }
 
 /// The methods that are mapped, by name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jackfield::package::Package;
-use jackfield::{CallOptions, Fault, HostBuilder, LogQuery, Policy, Session};
+use jackfield::{CallOptions, Fault, HostBuilder, LogQuery, Policy, RawJson, Session};
 use jackfield_testkit::{TestHost, bench_host, eventually, manifest, package, quick, within};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub(crate) fn methods(builder: HostBuilder) -> HostBuilder {
                 .and_then(|params| serde_json::from_str(params.get()).ok())
                 .unwrap_or_default();
             let doubled = json!({"doubled": params["number"].as_u64().unwrap_or_default() * 2});
-            to_raw_value(&doubled).map_err(|error| Fault::server(error.to_string()))
+            RawJson::of(&doubled).map_err(|error| Fault::server(error.to_string()))
         })
     })
 }

@@ -4,9 +4,8 @@ use jackfield::wire::method::SUBPROTOCOL;
 use jackfield::wire::methods::{
     Access, AccessGet, Config, GetConfig, GetConfigParams, RobotRun, RobotRunParams, RobotRunResult,
 };
-use jackfield::{Call, Fault, HostBuilder, Session};
+use jackfield::{Call, Fault, HostBuilder, RawJson, Session};
 use jackfield_testkit::{Dial, RawLine, TestHost, bench_host, manifest, within};
-use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 async fn dial(host: &TestHost, with: impl FnOnce(Dial) -> Dial) -> (Session, RawLine) {
@@ -49,7 +48,7 @@ fn application(builder: HostBuilder) -> HostBuilder {
             methods.raw("raw", |call, params| async move {
                 let id = call.id().map(|id| id.get().to_owned());
                 let params = params.map(|params| params.get().to_owned());
-                Ok(to_raw_value(&json!({"id": id, "params": params})).unwrap())
+                Ok(RawJson::of(&json!({"id": id, "params": params})).unwrap())
             })
         })
 }

@@ -301,7 +301,7 @@ async fn others_see_nothing_of_the_extensions() {
         builder.methods(|methods| {
             methods.raw("progress", |call, _params| async move {
                 call.progress(&json!(0.5));
-                Ok(serde_json::value::to_raw_value(&json!({})).unwrap())
+                Ok(jackfield::RawJson::of(&json!({})).unwrap())
             })
         })
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jackfield::wire::method::SUBPROTOCOL;
 use jackfield::wire::methods::Ping;
-use jackfield::{CallError, CallOptions, Fault, HostBuilder, Session};
+use jackfield::{CallError, CallOptions, Fault, HostBuilder, RawJson, Session};
 use jackfield_testkit::{
     Again, Dial, RawLine, Rig, TestHost, as_program, bench_host, eventually, host_in, manifest,
     tell, within,
@@ -27,26 +27,26 @@ fn application(gate: Arc<Notify>) -> impl FnOnce(HostBuilder) -> HostBuilder {
                     let gate = Arc::clone(&gate);
                     async move {
                         gate.notified().await;
-                        Ok(to_raw_value(&json!({"slow": true})).unwrap())
+                        Ok(RawJson::of(&json!({"slow": true})).unwrap())
                     }
                 })
                 .raw("fast", |_call, _params| async {
-                    Ok(to_raw_value(&json!({"fast": true})).unwrap())
+                    Ok(RawJson::of(&json!({"fast": true})).unwrap())
                 })
                 .raw("ask_back", |call, _params| async move {
                     let session: Session = call.context;
                     let echoed = session.call_raw("echo", None, CallOptions::default()).await;
                     let echoed = echoed.map_err(|error| Fault::server(error.to_string()))?;
-                    Ok(to_raw_value(&json!({"echoed": echoed})).unwrap())
+                    Ok(RawJson::of(&json!({"echoed": echoed})).unwrap())
                 })
                 .raw("large", |_call, params| async move {
                     let params: Value = serde_json::from_str(params.unwrap().get()).unwrap();
                     let bytes = params["bytes"].as_u64().unwrap() as usize;
-                    Ok(to_raw_value(&json!({"x": "x".repeat(bytes)})).unwrap())
+                    Ok(RawJson::of(&json!({"x": "x".repeat(bytes)})).unwrap())
                 })
                 .raw("length", |_call, params| async move {
                     let length = params.map_or(0, |params| params.get().len());
-                    Ok(to_raw_value(&json!({"length": length})).unwrap())
+                    Ok(RawJson::of(&json!({"length": length})).unwrap())
                 })
         })
     }

@@ -279,7 +279,7 @@ async fn a_plugin_may_ask_for_its_own_end() {
             methods.raw("stop_me", |call, _params| async move {
                 let session: Session = call.context;
                 let _ = session.set_active_state(ActiveState::Inactive).await;
-                Ok(serde_json::value::to_raw_value(&json!({})).unwrap())
+                Ok(jackfield::RawJson::of(&json!({})).unwrap())
             })
         })
     })

@@ -208,9 +208,10 @@ fn answers_carry_their_method() {
         (r#""{""#, r#""{""#),
     ] {
         let output = RawValue::from_string(output.to_owned()).unwrap();
-        let text = answer(None, "m", &output);
         let expected = format!(r#"{{"id":null,"jsonrpc":"2.0","result":{expected}}}"#);
-        assert_eq!(text, expected);
+        assert_eq!(answer(None, "m", &output), expected);
+        let written = answer_with(None, "m", |text| serde_json::to_writer(text, &output));
+        assert_eq!(written.unwrap(), expected);
     }
 }
 

@@ -6,7 +6,7 @@
 //! both, so the shape follows the `User-Agent` of the handshake.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::method::{Asked, Method};
@@ -37,7 +37,11 @@ impl Method for AccessGet {
     type Params = Option<serde_json::Map<String, Value>>;
     type Output = Access;
 
-    fn encode(access: &Access, asked: &Asked<'_>) -> Result<Box<RawValue>, serde_json::Error> {
+    fn encode(
+        access: &Access,
+        asked: &Asked<'_>,
+        text: &mut Vec<u8>,
+    ) -> Result<(), serde_json::Error> {
         let python = asked
             .client
             .user_agent
@@ -48,12 +52,13 @@ impl Method for AccessGet {
         } else {
             json!({"access_key": access.access_key, "api_base_url": go_url(&access.api_base_url)})
         };
-        to_raw_value(&json!({
+        let envelope = json!({
             "id": asked.id,
             "jsonrpc": "2.0",
             "method": Self::NAME,
             "result": result,
-        }))
+        });
+        serde_json::to_writer(text, &envelope)
     }
 
     fn decode(result: &RawValue) -> Result<Access, serde_json::Error> {
@@ -98,6 +103,8 @@ fn read_url(url: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::to_raw_value;
+
     use super::*;
     use crate::method::Client;
 
@@ -115,8 +122,10 @@ mod tests {
             id: Some(&id),
             client: &client,
         };
-        let raw = AccessGet::encode(&access, &asked).unwrap();
-        assert_eq!(AccessGet::decode(&raw).unwrap(), access);
+        let mut text = Vec::new();
+        AccessGet::encode(&access, &asked, &mut text).unwrap();
+        let raw: &RawValue = serde_json::from_slice(&text).unwrap();
+        assert_eq!(AccessGet::decode(raw).unwrap(), access);
         serde_json::from_str(raw.get()).unwrap()
     }
 
