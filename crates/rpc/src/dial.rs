@@ -16,7 +16,6 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
-use crate::counted::Counted;
 use crate::options::Limits;
 use crate::websocket::WebSocket;
 
@@ -123,7 +122,7 @@ impl Default for DialOptions {
 pub async fn dial(
     url: &str,
     options: &DialOptions,
-) -> Result<(WebSocket<Counted<TcpStream>>, Negotiated), DialError> {
+) -> Result<(WebSocket<TcpStream>, Negotiated), DialError> {
     let target = Target::parse(url)?;
     let extra = headers(options)?;
     let after = options.timeout;
@@ -186,7 +185,7 @@ async fn connect(
     target: &Target,
     extra: &HeaderMap,
     options: &DialOptions,
-) -> Result<(WebSocket<Counted<TcpStream>>, Negotiated), DialError> {
+) -> Result<(WebSocket<TcpStream>, Negotiated), DialError> {
     let unreachable = |source| DialError::Unreachable {
         host: target.authority.clone(),
         source,

@@ -43,7 +43,7 @@
 mod duplex;
 pub mod memory;
 
-mod counted;
+mod below;
 mod dial;
 mod websocket;
 
@@ -74,7 +74,6 @@ mod v1;
 mod writer;
 
 pub use call::{CallError, CallOptions};
-pub use counted::Counted;
 pub use dial::{DialError, DialOptions, Negotiated, dial};
 pub use duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
 pub use heart::Heart;

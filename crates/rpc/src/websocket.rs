@@ -14,31 +14,32 @@ use jackfield_wire::CloseCause;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use crate::counted::Counted;
+use crate::below::Below;
 use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
 use crate::options::Limits;
 
-/// Larger messages are written in pieces of this size, so that pings pass between them and the
-/// write buffer stays small. Smaller ones are one frame, as the original contract has it.
-const PIECE: usize = 4 << 20;
+/// Messages from this size on are written from where they are, and not copied.
+const LARGE: usize = 16 << 10;
 /// Bytes in the write buffer that start a write without a flush.
 const WRITE_BUFFER: usize = 128 << 10;
 
 /// A WebSocket after its handshake. Text frames are messages; binary ones are skipped.
 pub struct WebSocket<S> {
-    stream: WebSocketStream<S>,
+    stream: WebSocketStream<Below<S>>,
     read: Arc<AtomicU64>,
+    role: Role,
 }
 
 /// The half of a [`WebSocket`] that writes.
 #[expect(missing_debug_implementations, reason = "its stream need not have one")]
 pub struct WebSocketSender<S> {
     shared: Arc<Shared<S>>,
+    role: Role,
 }
 
 /// The half of a [`WebSocket`] that reads.
@@ -59,12 +60,12 @@ enum Half {
 struct Shared<S> {
     /// Locked for one poll at a time, never across a wait. Reads and writes register wakers of
     /// their own.
-    stream: Mutex<WebSocketStream<S>>,
+    stream: Mutex<WebSocketStream<Below<S>>>,
     /// The half that found it locked, at the place of its [`Half`].
     waits: [AtomicWaker; 2],
     /// The close code for what the other side did against the protocol; 0 for nothing.
     offence: AtomicU16,
-    /// How much has been read; see [`Counted`].
+    /// How much has been read; see [`Below`].
     read: Arc<AtomicU64>,
 }
 
@@ -75,12 +76,12 @@ pub fn websocket_config(limits: &Limits) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(16 << 10)
         .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_BUFFER + 2 * PIECE)
+        .max_write_buffer_size(2 * WRITE_BUFFER)
         .max_message_size(Some(limits.hard_max_in))
         .max_frame_size(Some(limits.hard_max_in))
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<Counted<S>> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
     /// The server's end, on a connection that was upgraded already. Default [`Limits`].
     pub async fn server(stream: S) -> Self {
         Self::server_with(stream, &Limits::default()).await
@@ -94,30 +95,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<Counted<S>> {
     /// The server's end, on a connection that was upgraded already, and of which so much had been
     /// read beyond the request.
     pub async fn server_after(stream: S, already_read: Vec<u8>, limits: &Limits) -> Self {
-        Self::counted(stream, already_read, Role::Server, limits).await
+        Self::over(stream, already_read, Role::Server, limits).await
     }
 
     pub(crate) async fn client(stream: S, already_read: Vec<u8>, limits: &Limits) -> Self {
-        Self::counted(stream, already_read, Role::Client, limits).await
+        Self::over(stream, already_read, Role::Client, limits).await
     }
 
-    async fn counted(stream: S, already_read: Vec<u8>, role: Role, limits: &Limits) -> Self {
+    async fn over(stream: S, already_read: Vec<u8>, role: Role, limits: &Limits) -> Self {
         let config = Some(websocket_config(limits));
-        let (stream, read) = Counted::new(stream);
-        let stream = WebSocketStream::from_partially_read(stream, already_read, role, config).await;
-        Self { stream, read }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
-    /// Either end, set up by the caller; see [`websocket_config`].
-    ///
-    /// Only whole frames are a sign of life then: a large one over a slow line may be taken for
-    /// silence by the [heartbeat](crate::Heartbeat), which it is not with the other constructors.
-    #[must_use]
-    pub fn from_stream(stream: WebSocketStream<S>) -> Self {
-        let read = Arc::default();
-        Self { stream, read }
+        let (below, read) = Below::new(stream);
+        let stream = WebSocketStream::from_partially_read(below, already_read, role, config).await;
+        Self { stream, read, role }
     }
 }
 
@@ -134,6 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Duplex for WebSocket<S>
         });
         let sender = WebSocketSender {
             shared: Arc::clone(&shared),
+            role: self.role,
         };
         let receiver = WebSocketReceiver {
             shared,
@@ -151,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         &self,
         half: Half,
         cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut WebSocketStream<S>, &mut Context<'_>) -> Poll<T>,
+        poll: impl FnOnce(&mut WebSocketStream<Below<S>>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let free = match self.free() {
             None => {
@@ -174,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
         polled
     }
 
-    fn free(&self) -> Option<MutexGuard<'_, WebSocketStream<S>>> {
+    fn free(&self) -> Option<MutexGuard<'_, WebSocketStream<Below<S>>>> {
         match self.stream.try_lock() {
             Ok(stream) => Some(stream),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -189,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shared<S> {
     fn poll_write<T>(
         &self,
         cx: &mut Context<'_>,
-        mut poll: impl FnMut(&mut WebSocketStream<S>, &mut Context<'_>) -> Poll<T>,
+        mut poll: impl FnMut(&mut WebSocketStream<Below<S>>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         self.turn(Half::Writes, cx, |s, cx| {
             match poll(s, &mut Context::from_waker(Waker::noop())) {
@@ -248,24 +238,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketSender<S> {
         }
     }
 
-    async fn put_pieces(&mut self, mut rest: Bytes) -> Result<(), CloseCause> {
-        let mut opcode = Data::Text;
-        while !rest.is_empty() {
-            let piece = rest.split_to(PIECE.min(rest.len()));
-            let frame = Frame::message(piece, OpCode::Data(opcode), rest.is_empty());
-            self.put(Message::Frame(frame)).await?;
-            opcode = Data::Continue;
-        }
-        Ok(())
+    async fn put_large(&mut self, message: Bytes) -> Result<(), CloseCause> {
+        let mask = match self.role {
+            Role::Server => None,
+            Role::Client => Some(random_mask()?),
+        };
+        self.flush().await?;
+        let mut message = Some(message);
+        self.poll_large(|below| {
+            if let Some(message) = message.take() {
+                below.begin_large(message, mask);
+            }
+        })
+        .await
+    }
+
+    /// Writes a large message to its end.
+    async fn poll_large(&self, mut begin: impl FnMut(&mut Below<S>)) -> Result<(), CloseCause> {
+        let written = poll_fn(|cx| {
+            self.shared.turn(Half::Writes, cx, |s, cx| {
+                begin(s.get_mut());
+                s.get_mut().poll_large(cx)
+            })
+        });
+        written.await.map_err(|error| cause_of(&Error::Io(error)))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSocketSender<S> {
     async fn send(&mut self, message: Utf8Bytes) -> Result<(), CloseCause> {
-        if message.len() <= PIECE {
+        if message.len() < LARGE {
             return self.put(Message::Text(message)).await;
         }
-        Box::pin(self.put_pieces(message.into())).await
+        Box::pin(self.put_large(message.into())).await
     }
 
     async fn flush(&mut self) -> Result<(), CloseCause> {
@@ -283,6 +288,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
     }
 
     async fn close(&mut self, cause: &CloseCause) {
+        // What was half sent has to end first.
+        let _ = self.poll_large(|_| {}).await;
         let offence = self.shared.offended();
         let frame = CloseFrame {
             code: CloseCode::from(offence.unwrap_or_else(|| cause.code())),
@@ -359,6 +366,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexReceiver for WebS
     fn close_code(&self) -> Option<u16> {
         self.close_code
     }
+}
+
+/// A key that nobody can foresee (RFC 6455, 5.3).
+fn random_mask() -> Result<[u8; 4], CloseCause> {
+    let mut mask = [0; 4];
+    getrandom::fill(&mut mask)
+        .map_err(|error| CloseCause::failed(format!("no random numbers: {error}")))?;
+    Ok(mask)
 }
 
 /// The close code (RFC 6455, 7.4.1) for what the other side did against the protocol.

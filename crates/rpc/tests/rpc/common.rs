@@ -210,7 +210,8 @@ pub(crate) async fn raw_client(
             .await
             .unwrap()
     });
-    let (peer, tasks) = open_with(WebSocket::from_stream(server), methods, options);
+    let server = WebSocket::server_with(server.into_inner(), &limits).await;
+    let (peer, tasks) = open_with(server, methods, options);
     (client.unwrap().0, peer, tasks)
 }
 
@@ -270,7 +271,7 @@ pub(crate) async fn over_listener(
     let tasks = TaskTracker::new();
     let client = open(dialled.unwrap().0, Arc::new(client.0), (), client.1, &tasks);
     let server = open(
-        WebSocket::from_stream(accepted),
+        WebSocket::server_with(accepted.into_inner(), &limits).await,
         Arc::new(server.0),
         (),
         server.1,

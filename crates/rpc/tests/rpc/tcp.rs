@@ -47,8 +47,8 @@ async fn both_sides_write_big_messages_at_once() {
     all_gone(&tasks).await;
 }
 
-/// Larger messages go out in pieces, which are put together again, characters of many bytes and
-/// all; a ping passes between them.
+/// Large messages are written from where they are, which the client masks piece by piece, and
+/// arrive as they were, characters of many bytes and all; whoever doubts meanwhile hears something.
 #[tokio::test]
 async fn a_very_large_message_arrives_whole() {
     for what in [Over::WebSocket, Over::Local] {
@@ -63,6 +63,46 @@ async fn a_very_large_message_arrives_whole() {
         client.close(CloseCause::closed());
         all_gone(&tasks).await;
     }
+}
+
+/// A large message is written past the WebSocket's buffers. What the WebSocket itself has to say
+/// meanwhile, a pong as a rule, must not come to stand in the middle of it.
+#[tokio::test]
+async fn a_pong_waits_for_the_end_of_a_large_message() {
+    let (mut client, peer, tasks) = raw_client(methods(), roomy()).await;
+    let big = json!("x".repeat(12 << 20));
+    let listening = async {
+        // Half written: more than the system's buffers take, and nobody reads yet.
+        client.get_ref().get_ref().readable().await.unwrap();
+        for n in 0..8 {
+            let ping = Message::Ping(vec![n].into());
+            client.send(ping).await.unwrap();
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            match client.next().await.unwrap().unwrap() {
+                Message::Text(text) => {
+                    assert!(text.len() > 12 << 20);
+                    seen.push("text");
+                }
+                // The last ping is answered, and as many of the others as there was room for.
+                Message::Pong(of) if of[..] == [7] => seen.push("pong"),
+                other => assert!(other.is_pong(), "{} bytes", other.len()),
+            }
+        }
+        seen
+    };
+    let call = echo(&peer, big);
+    let seen = soon(async {
+        tokio::select! {
+            answer = call => panic!("{answer:?}"),
+            seen = listening => seen,
+        }
+    });
+    assert_eq!(seen.await, ["text", "pong"]);
+    client.close(None).await.unwrap();
+    while client.next().await.is_some_and(|next| next.is_ok()) {}
+    all_gone(&tasks).await;
 }
 
 /// The same over a local socket, whose buffers are what they are.

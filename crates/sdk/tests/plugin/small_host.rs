@@ -83,7 +83,7 @@ impl SmallHost {
             client,
             ..Options::default()
         };
-        let duplex = WebSocket::from_stream(socket);
+        let duplex = WebSocket::server(socket.into_inner()).await;
         open(duplex, Arc::new(methods()), (), options, &self.tasks)
     }
 

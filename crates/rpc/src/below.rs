@@ -1,0 +1,154 @@
+//! The stream below a WebSocket: it counts what is read, and takes large messages past the
+//! WebSocket's buffers.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// So much of a large message is masked and written at a time.
+const MASKED: usize = 64 << 10;
+
+/// The stream below a WebSocket.
+///
+/// A message may take long to arrive, and nothing else can arrive before its end: the bytes are
+/// the only sign of life then.
+///
+/// The WebSocket copies what it writes into a buffer that never shrinks. A large message is written
+/// from where it is; until it is whole the WebSocket finds that the stream takes nothing.
+#[derive(Debug)]
+pub(crate) struct Below<S> {
+    stream: S,
+    read: Arc<AtomicU64>,
+    large: Option<Large>,
+}
+
+/// What is left to be written of a large message.
+#[derive(Debug)]
+struct Large {
+    /// Written first: the head of the frame, then pieces of the body that are masked.
+    ready: BytesMut,
+    body: Bytes,
+    mask: Option<[u8; 4]>,
+}
+
+impl<S> Below<S> {
+    pub(crate) fn new(stream: S) -> (Self, Arc<AtomicU64>) {
+        let read = Arc::<AtomicU64>::default();
+        let below = Self {
+            stream,
+            read: Arc::clone(&read),
+            large: None,
+        };
+        (below, read)
+    }
+
+    /// Has a message written next, as one text frame; with a mask, if it is the client's. What the
+    /// WebSocket has buffered has to be flushed before, and [`poll_large`](Self::poll_large) has to
+    /// be ready after that before anything else is written.
+    pub(crate) fn begin_large(&mut self, body: Bytes, mask: Option<[u8; 4]>) {
+        let header = FrameHeader {
+            opcode: OpCode::Data(Data::Text),
+            mask,
+            ..FrameHeader::default()
+        };
+        let mut head = BytesMut::new().writer();
+        header
+            .format(body.len() as u64, &mut head)
+            .expect("writing to memory does not fail");
+        let ready = head.into_inner();
+        self.large = Some(Large { ready, body, mask });
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Below<S> {
+    /// Writes what was begun, to its end. For the half that writes: it is the one that is woken.
+    pub(crate) fn poll_large(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(large) = &mut self.large {
+            let stream = Pin::new(&mut self.stream);
+            if let Some(mask) = large.mask
+                && large.ready.is_empty()
+            {
+                large.mask_more(mask);
+            }
+            let written = if large.mask.is_some() || large.body.is_empty() {
+                ready!(stream.poll_write(cx, &large.ready))?
+            } else if large.ready.is_empty() {
+                ready!(stream.poll_write(cx, &large.body))?
+            } else {
+                let pieces = [IoSlice::new(&large.ready), IoSlice::new(&large.body)];
+                ready!(stream.poll_write_vectored(cx, &pieces))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_ready = written.min(large.ready.len());
+            large.ready.advance(of_ready);
+            large.body.advance(written - of_ready);
+            if large.ready.is_empty() && large.body.is_empty() {
+                self.large = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Large {
+    /// Masks the next piece (RFC 6455, 5.3). A piece is a multiple of four bytes, but for the last.
+    fn mask_more(&mut self, mask: [u8; 4]) {
+        let piece = self.body.split_to(MASKED.min(self.body.len()));
+        self.ready.clear();
+        self.ready.extend_from_slice(&piece);
+        let mut fours = self.ready.chunks_exact_mut(4);
+        for four in &mut fours {
+            for (byte, key) in four.iter_mut().zip(mask) {
+                *byte ^= key;
+            }
+        }
+        for (byte, key) in fours.into_remainder().iter_mut().zip(mask) {
+            *byte ^= key;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Below<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let count = buffer.filled().len().saturating_sub(before);
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Below<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        // Nobody is woken: whoever writes the large message flushes the WebSocket after it.
+        if self.large.is_some() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
