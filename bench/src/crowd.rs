@@ -21,7 +21,7 @@ use crate::protocol::{Answer, Failure, Load};
 use crate::usage;
 
 /// How often calls of a load are let go.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// Dials at once.
 const DIALS: usize = 64;
 

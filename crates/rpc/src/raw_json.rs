@@ -30,12 +30,15 @@ impl RawJson {
     }
 
     /// The part of a message that `find` finds in it.
-    pub(crate) fn within<E>(
-        message: &Arc<Utf8Bytes>,
-        find: impl for<'a> FnOnce(&'a str) -> Result<&'a RawValue, E>,
-    ) -> Result<Self, E> {
-        Yoke::try_attach_to_cart(Arc::clone(message), |message| find(message.as_str()))
-            .map(|found| Self(Kept::Within(found)))
+    pub(crate) fn within(
+        message: Utf8Bytes,
+        find: impl for<'a> FnOnce(&'a str) -> Option<&'a RawValue>,
+    ) -> Option<Self> {
+        Yoke::try_attach_to_cart(Arc::new(message), |message| {
+            find(message.as_str()).ok_or(())
+        })
+        .ok()
+        .map(|found| Self(Kept::Within(found)))
     }
 }
 

@@ -39,6 +39,20 @@ struct Reader<C> {
     turns: HashMap<Arc<str>, Arc<Semaphore>>,
 }
 
+/// A large message with parameters or a result, which stay where they are.
+enum Large {
+    Request {
+        id: Option<Box<RawValue>>,
+        method: String,
+        params: RawJson,
+        traceparent: Option<Traceparent>,
+    },
+    Response {
+        id: Option<Xid>,
+        result: RawJson,
+    },
+}
+
 enum Event {
     Over,
     Received(Result<Received, CloseCause>),
@@ -126,16 +140,25 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         }
         // A line that waits for its next message holds what may be waited for in handling one: boxes,
         // for that is seldom.
-        let text = match size < LARGE {
-            true => text,
-            false => match self.on_large(text) {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err((id, fault))) => {
-                    return Box::pin(self.refuse(id.as_deref(), fault)).await;
-                }
-                Err(text) => text,
-            },
-        };
+        match Large::of(&text) {
+            Some(Large::Request {
+                id,
+                method,
+                params,
+                traceparent,
+            }) => {
+                let id = id.as_deref();
+                return match self.on_request(id, &method, Some(params), traceparent) {
+                    Ok(()) => Ok(()),
+                    Err(fault) => Box::pin(self.refuse(id, fault)).await,
+                };
+            }
+            Some(Large::Response { id, result }) => {
+                self.settle(id, Ok(result));
+                return Ok(());
+            }
+            None => {}
+        }
         match Frame::parse(&text) {
             Frame::Request {
                 id,
@@ -151,51 +174,6 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
                 Ok(())
             }
             Frame::Malformed { id, fault } => Box::pin(self.refuse(id.as_deref(), fault)).await,
-        }
-    }
-
-    /// A large message with parameters or a result, which stay where they are. Any other message
-    /// is given back.
-    fn on_large(
-        &mut self,
-        text: Utf8Bytes,
-    ) -> Result<Result<(), (Option<Box<RawValue>>, Fault)>, Utf8Bytes> {
-        enum Rest {
-            Asked(Option<Box<RawValue>>, String, Option<Traceparent>),
-            Answered(Option<Xid>),
-        }
-        let text = Arc::new(text);
-        let mut rest = None;
-        let found = RawJson::within(&text, |text| match Frame::parse(text) {
-            Frame::Request {
-                id,
-                method,
-                params: Some(params),
-                traceparent,
-            } => {
-                let id = id.map(ToOwned::to_owned);
-                rest = Some(Rest::Asked(id, method.into_owned(), traceparent));
-                Ok(params)
-            }
-            Frame::Response {
-                id,
-                outcome: Ok(result),
-            } => {
-                rest = Some(Rest::Answered(our_id(id)));
-                Ok(result)
-            }
-            _ => Err(()),
-        });
-        match (found, rest) {
-            (Ok(params), Some(Rest::Asked(id, method, traceparent))) => {
-                let taken = self.on_request(id.as_deref(), &method, Some(params), traceparent);
-                Ok(taken.map_err(|fault| (id, fault)))
-            }
-            (Ok(result), Some(Rest::Answered(id))) => {
-                self.settle(id, Ok(result));
-                Ok(Ok(()))
-            }
-            _ => Err(Arc::unwrap_or_clone(text)),
         }
     }
 
@@ -286,6 +264,46 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
             fault.message = cut(&fault.message).into_owned();
         }
         self.line.reply(frame::response(id, Err(&fault))).await
+    }
+}
+
+impl Large {
+    /// `None` for any other message.
+    fn of(text: &Utf8Bytes) -> Option<Self> {
+        enum Rest {
+            Request(Option<Box<RawValue>>, String, Option<Traceparent>),
+            Response(Option<Xid>),
+        }
+        if text.len() < LARGE {
+            return None;
+        }
+        let mut rest = None;
+        let json = RawJson::within(text.clone(), |text| match Frame::parse(text) {
+            Frame::Request {
+                id,
+                method,
+                params,
+                traceparent,
+            } => {
+                let id = id.map(ToOwned::to_owned);
+                rest = Some(Rest::Request(id, method.into_owned(), traceparent));
+                params
+            }
+            Frame::Response { id, outcome } => {
+                rest = Some(Rest::Response(our_id(id)));
+                outcome.ok()
+            }
+            Frame::Malformed { .. } => None,
+        })?;
+        Some(match rest? {
+            Rest::Request(id, method, traceparent) => Self::Request {
+                id,
+                method,
+                params: json,
+                traceparent,
+            },
+            Rest::Response(id) => Self::Response { id, result: json },
+        })
     }
 }
 

@@ -436,3 +436,49 @@ async fn a_cancelled_turn_keeps_the_order() {
     pair.one.close(CloseCause::closed());
     all_gone(&pair.tasks).await;
 }
+
+/// Of large messages nothing is copied; they are found to be what they are all the same.
+#[tokio::test]
+async fn large_messages_are_passed_on_as_they_are() {
+    let methods = || {
+        methods()
+            .raw("back", async |_call: Call<()>, params: Option<RawJson>| {
+                params.ok_or_else(|| Fault::invalid_params("nothing"))
+            })
+            .raw("fail", async |_call: Call<()>, params: Option<RawJson>| {
+                let mut fault = Fault::server("on purpose");
+                fault.data = params.and_then(|params| serde_json::from_str(params.get()).ok());
+                Err(fault)
+            })
+    };
+    let pair = peers(methods(), methods(), &quiet());
+    let large = raw(&json!({"a": "é\"\n".repeat(30_000), "b": [1, null]}));
+    let call = async |name: &str| {
+        let call = pair
+            .one
+            .call_raw(name, Some(&large), CallOptions::default());
+        call.await
+    };
+    let mut expected: Value = serde_json::from_str(large.get()).unwrap();
+    expected["method"] = json!("back");
+    for _ in 0..3 {
+        let back = call("back").await.unwrap();
+        let boxed: Box<serde_json::value::RawValue> = back.clone().into();
+        drop(back);
+        assert_eq!(
+            serde_json::from_str::<Value>(boxed.get()).unwrap(),
+            expected
+        );
+    }
+    let Err(CallError::Refused(fault)) = call("fail").await else {
+        panic!("it fails");
+    };
+    assert_eq!(fault.message, "on purpose");
+    assert!(fault.data.unwrap()["a"].is_string());
+    let Err(CallError::Refused(fault)) = call("unheard of").await else {
+        panic!("there is none of this name");
+    };
+    assert_eq!(fault.code, Fault::METHOD_NOT_FOUND);
+    pair.one.close(CloseCause::closed());
+    all_gone(&pair.tasks).await;
+}
