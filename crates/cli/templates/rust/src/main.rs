@@ -44,7 +44,9 @@ impl Default for Settings {
     }
 }
 
-#[tokio::main]
+// One thread will do for a plugin that waits more than it computes. What computes for long belongs into
+// `tokio::task::spawn_blocking`: meanwhile nobody else is answered.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), RunError> {
     let settings = Arc::new(RwLock::new(Settings::default()));
     let (set, get) = (Arc::clone(&settings), settings);
