@@ -49,6 +49,13 @@ impl SessionChannel {
         }
     }
 
+    /// The channel to the process that runs now, where it is connected already.
+    fn up(&self) -> Option<Channel> {
+        let channels = self.session.shared.channel.as_ref()?;
+        let channel = channels.borrow();
+        channel.as_ref().filter(|it| it.is_connected()).cloned()
+    }
+
     /// A channel to the process that runs now, connected.
     async fn connected(&self) -> Result<Channel, ChannelError> {
         let channels = self.session.shared.channel.clone();
@@ -112,6 +119,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(mut channel) = self.up() {
+            return channel.call(request);
+        }
         let this = self.clone();
         Box::pin(async move {
             let given = deadline(request.headers());

@@ -22,10 +22,18 @@ pub struct ResponseBody {
 enum State {
     Open {
         incoming: Incoming,
-        due: Option<(Pin<Box<Sleep>>, Duration)>,
+        due: Option<Due>,
         frames: Frames,
     },
     Done,
+}
+
+/// When the call's time is over.
+struct Due {
+    at: Instant,
+    given: Duration,
+    /// Made when the body has to be waited for; that of a short answer comes with its head.
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl ResponseBody {
@@ -35,7 +43,11 @@ impl ResponseBody {
         deadline: Option<(Instant, Duration)>,
         max_message_size: usize,
     ) -> Self {
-        let due = deadline.map(|(at, given)| (Box::pin(sleep_until(at)), given));
+        let due = deadline.map(|(at, given)| Due {
+            at,
+            given,
+            sleep: None,
+        });
         Self {
             state: State::Open {
                 incoming,
@@ -97,9 +109,10 @@ impl Body for ResponseBody {
                 }
             });
         }
-        let Some((sleep, given)) = due else {
+        let Some(Due { at, given, sleep }) = due else {
             return Poll::Pending;
         };
+        let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(*at)));
         ready!(sleep.as_mut().poll(cx));
         let error = ChannelError::DeadlineExceeded(*given);
         Poll::Ready(Some(self.fail(error)))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::USER_AGENT;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::ResponseBody;
@@ -16,6 +16,7 @@ use super::service::Shared;
 /// How often a request that was not sent is tried on another connection.
 const TRIES: u32 = 4;
 
+const TOKEN: HeaderName = HeaderName::from_static(jackfield_wire::grpc::TOKEN_HEADER);
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("jackfield-grpc/", env!("CARGO_PKG_VERSION")));
 
@@ -33,7 +34,8 @@ pub(crate) async fn run(
     let deadline = given.map(|given| (Instant::now() + given.min(NEVER), given));
     address(&shared, &mut request);
     let kind = grpc.then(|| request.headers().get(http::header::CONTENT_TYPE).cloned());
-    let sent = send(&shared, request);
+    // In two pieces: an allocator has them at hand, and one as large as both it has to look for.
+    let sent = Box::pin(send(&shared, request));
     let outcome = match deadline {
         Some((at, given)) => timeout_at(at, sent)
             .await
@@ -85,8 +87,5 @@ fn address(shared: &Shared, request: &mut Request<RequestBody>) {
     let headers = request.headers_mut();
     headers.remove(http::header::HOST);
     headers.entry(USER_AGENT).or_insert(AGENT);
-    headers.insert(
-        jackfield_wire::grpc::TOKEN_HEADER,
-        shared.config.token.clone(),
-    );
+    headers.insert(TOKEN, shared.config.token.clone());
 }

@@ -23,7 +23,7 @@ pub fn announce(headers: &mut HeaderMap, timeout: Duration) {
         headers.insert(GRPC, format_grpc(timeout));
     } else {
         let millis = timeout.as_millis().min(9_999_999_999);
-        headers.insert(CONNECT, value(&millis.to_string()));
+        headers.insert(CONNECT, value(millis.to_string()));
     }
 }
 
@@ -82,11 +82,11 @@ fn format_grpc(timeout: Duration) -> HeaderValue {
     } else {
         format!("{}S", timeout.as_secs().min(99_999_999))
     };
-    value(&text)
+    value(text)
 }
 
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("digits and letters")
+fn value(text: impl Into<String>) -> HeaderValue {
+    HeaderValue::try_from(text.into()).expect("digits and letters")
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(name, text)| (HeaderName::from_static(name), value(text)))
+            .map(|(name, text)| (HeaderName::from_static(name), value(*text)))
             .collect()
     }
 

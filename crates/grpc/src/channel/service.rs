@@ -88,6 +88,14 @@ impl Channel {
         self.shared.sender().await.map(drop)
     }
 
+    /// Whether it is connected now. What is sent may find otherwise.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        let link = self.shared.link();
+        let Some(watched) = &*link else { return false };
+        matches!(&*watched.borrow(), Link::Up(sender) if !sender.is_closed())
+    }
+
     /// Resolves when the connection that there is now has ended; at once when there is none. Cancel safe. Keeps the
     /// connection open.
     pub fn lost(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
