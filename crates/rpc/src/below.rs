@@ -68,8 +68,15 @@ impl<S> Below<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Below<S> {
-    /// Writes what was begun, to its end. For the half that writes: it is the one that is woken.
+    /// Writes what was begun, to its end; it is given up with an error. For the half that writes: it
+    /// is the one that is woken.
     pub(crate) fn poll_large(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let written = ready!(self.poll_rest(cx));
+        self.large = None;
+        Poll::Ready(written)
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(large) = &mut self.large {
             let stream = Pin::new(&mut self.stream);
             if let Some(mask) = large.mask
@@ -137,7 +144,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Below<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // Nobody is woken: whoever writes the large message flushes the WebSocket after it.
+        // Nobody is woken: whoever writes the large message flushes the WebSocket after it, or has
+        // found that the stream is broken.
         if self.large.is_some() {
             return Poll::Pending;
         }

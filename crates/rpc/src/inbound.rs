@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -168,15 +168,17 @@ impl Served {
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
         self.waker.wake();
-        // After the flag: whoever makes a token looks at the flag after that.
+        fence(Ordering::SeqCst);
         if let Some(token) = self.token.get() {
             token.cancel();
         }
     }
 
-    /// Cancelled when the call is.
-    pub(crate) fn token(&self) -> CancellationToken {
-        let token = self.token.get_or_init(CancellationToken::new).clone();
+    /// Cancelled when the call is, and with its line also after it was answered.
+    pub(crate) fn token(&self, line: &Line) -> CancellationToken {
+        let token = self.token.get_or_init(|| line.over.child_token()).clone();
+        // Whoever cancels looks for the token after this flag, and this for the flag after the token.
+        fence(Ordering::SeqCst);
         if self.cancelled.load(Ordering::SeqCst) {
             token.cancel();
         }

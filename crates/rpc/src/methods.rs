@@ -211,7 +211,7 @@ impl<C> Call<C> {
     /// it has started elsewhere.
     #[must_use]
     pub fn cancelled(&self) -> CancellationToken {
-        self.served.token()
+        self.served.token(&self.peer.line)
     }
 
     /// The trace it belongs to, where the caller said so. The handler runs

@@ -82,8 +82,8 @@ pub(crate) struct Taker<'a> {
     outlet: &'a Outlet,
     /// Taken together, to be written one after the other.
     taken: VecDeque<Outgoing>,
-    /// The places in the queue and among the replies that these had. Free again when all are
-    /// written.
+    /// The places in the queue and among the replies that these had. Free again when the last
+    /// of them is about to be written.
     places: [usize; 2],
 }
 
@@ -193,15 +193,16 @@ impl Place<'_> {
 
 impl Taker<'_> {
     /// What to do next: the end of the line before all else, the reader's answers before a sign of
-    /// life, that before calls. Cancel safe.
+    /// life, that before calls. What was taken together stays together: an answer waits for the
+    /// calls that were taken before it came. Cancel safe.
     pub(crate) async fn next(&mut self) -> Next {
         poll_fn(|cx| {
             let mut inner = self.outlet.lock();
             if inner.over {
                 return Poll::Ready(Next::Over);
             }
-            let waiting = !self.taken.is_empty() || !inner.replies.is_empty();
-            if !waiting && std::mem::take(&mut inner.ping) {
+            let replies = self.places[Lane::Replies as usize] > 0 || !inner.replies.is_empty();
+            if !replies && std::mem::take(&mut inner.ping) {
                 return Poll::Ready(Next::Ping);
             }
             self.take(&mut inner);

@@ -82,6 +82,7 @@ pub(crate) async fn run<C: Clone + Send + Sync + 'static>(
         let draining = timeout(line.options.close_grace, receiver.drain());
         let _ = Box::pin(draining).await;
     }
+    drop(receiver);
     // Only the tasks of the line are on the tracker, not those of its calls: they end first.
     line.inbound.idle().await;
 }
@@ -196,7 +197,12 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         let Some(found) = self.methods.find(method) else {
             return Err(Fault::method_not_found(&cut(method)));
         };
-        let place = Place::take(&self.line, id)?;
+        let place = match Place::take(&self.line, id) {
+            Ok(place) => place,
+            // Nobody waits for an answer.
+            Err(_) if self.line.is_over() => return Ok(()),
+            Err(fault) => return Err(fault),
+        };
         let turn = found.in_order.then(|| {
             let name = Arc::clone(&found.name);
             let turns = self.turns.entry(name);

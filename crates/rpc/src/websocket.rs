@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -65,6 +65,8 @@ struct Shared<S> {
     waits: [AtomicWaker; 2],
     /// The close code for what the other side did against the protocol; 0 for nothing.
     offence: AtomicU16,
+    /// The other side has said farewell: nothing goes out any more but the answer to it.
+    parted: AtomicBool,
     /// How much has been read; see [`Below`].
     read: Arc<AtomicU64>,
 }
@@ -119,6 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Duplex for WebSocket<S>
             stream: Mutex::new(self.stream),
             waits: Default::default(),
             offence: AtomicU16::new(0),
+            parted: AtomicBool::new(false),
             read: self.read,
         });
         let sender = WebSocketSender {
@@ -243,23 +246,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketSender<S> {
             Role::Server => None,
             Role::Client => Some(random_mask()?),
         };
-        self.flush().await?;
         let mut message = Some(message);
-        self.poll_large(|below| {
-            if let Some(message) = message.take() {
-                below.begin_large(message, mask);
-            }
-        })
-        .await
+        let begun = poll_fn(|cx| {
+            self.shared.poll_write(cx, |s, cx| {
+                if self.shared.parted.load(Ordering::SeqCst) {
+                    return Poll::Ready(Err(Error::AlreadyClosed));
+                }
+                // In one turn: what the half that reads has to say may be half written.
+                ready!(Pin::new(&mut *s).poll_flush(cx))?;
+                let message = message.take().expect("it is begun once");
+                s.get_mut().begin_large(message, mask);
+                Poll::Ready(Ok(()))
+            })
+        });
+        begun.await.map_err(|error| cause_of(&error))?;
+        self.end_large().await
     }
 
-    /// Writes a large message to its end.
-    async fn poll_large(&self, mut begin: impl FnMut(&mut Below<S>)) -> Result<(), CloseCause> {
+    /// Writes what is left of a large message.
+    async fn end_large(&self) -> Result<(), CloseCause> {
         let written = poll_fn(|cx| {
-            self.shared.turn(Half::Writes, cx, |s, cx| {
-                begin(s.get_mut());
-                s.get_mut().poll_large(cx)
-            })
+            self.shared
+                .turn(Half::Writes, cx, |s, cx| s.get_mut().poll_large(cx))
         });
         written.await.map_err(|error| cause_of(&Error::Io(error)))
     }
@@ -288,8 +296,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
     }
 
     async fn close(&mut self, cause: &CloseCause) {
-        // What was half sent has to end first.
-        let _ = self.poll_large(|_| {}).await;
+        // What was half sent has to end first, and there has to be room.
+        if self.end_large().await.is_err() || self.flush().await.is_err() {
+            return;
+        }
         let offence = self.shared.offended();
         let frame = CloseFrame {
             code: CloseCode::from(offence.unwrap_or_else(|| cause.code())),
@@ -314,9 +324,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexReceiver for WebSocketReceiver<S> {
     async fn recv(&mut self) -> Result<Received, CloseCause> {
         let next = poll_fn(|cx| {
-            let next = self
-                .shared
-                .turn(Half::Reads, cx, |s, cx| Pin::new(s).poll_next(cx));
+            let next = self.shared.turn(Half::Reads, cx, |s, cx| {
+                let next = Pin::new(s).poll_next(cx);
+                if let Poll::Ready(Some(Ok(Message::Close(_)))) = next {
+                    self.shared.parted.store(true, Ordering::SeqCst);
+                }
+                next
+            });
             let read = self.shared.read.load(Ordering::Relaxed);
             let heard = std::mem::replace(&mut self.heard, read) != read;
             match next {

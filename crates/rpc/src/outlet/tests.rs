@@ -41,6 +41,21 @@ fn the_readers_answers_come_first_and_the_end_before_all() {
     assert!(taker.try_next().is_none());
 }
 
+/// Whoever always has something to say kept the line from asking for a sign of life: a rest of what
+/// was taken together was there at each look.
+#[test]
+fn a_busy_queue_does_not_keep_a_ping_waiting() {
+    let outlet = Outlet::new(1000);
+    let mut taker = outlet.taker();
+    for _ in 0..TOGETHER {
+        outlet.try_place().unwrap().send(note("call"));
+    }
+    assert_eq!(taken(&mut taker).as_deref(), Some("call"));
+    outlet.ping();
+    assert_eq!(taken(&mut taker).as_deref(), Some("ping"));
+    assert_eq!(taken(&mut taker).as_deref(), Some("call"));
+}
+
 #[tokio::test]
 async fn a_full_queue_has_others_wait_in_their_order() {
     let outlet = Outlet::new(1);

@@ -266,6 +266,34 @@ async fn inbound_calls_are_cancelled_with_the_line() {
     all_gone(&pair.tasks).await;
 }
 
+/// What a handler has started elsewhere outlives its answer, and is told of the line's end all the
+/// same: calls that were answered were forgotten with their tokens once.
+#[tokio::test]
+async fn the_token_of_an_answered_call_ends_with_the_line() {
+    let (tell, mut told) = mpsc::channel(2);
+    let starter = Methods::new().raw("start", move |call: jackfield_rpc::Call<()>, _params| {
+        let tell = tell.clone();
+        async move {
+            tell.try_send((call.cancelled(), call)).unwrap();
+            Ok(raw(&json!({})))
+        }
+    });
+    let pair = peers(methods(), starter, &quiet());
+    let start = pair.one.call_raw("start", None, CallOptions::default());
+    soon(start).await.unwrap();
+    let (token, call) = told.recv().await.unwrap();
+    while pair.two.inbound_calls() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!token.is_cancelled());
+    pair.two.close(CloseCause::closed());
+    soon(token.cancelled()).await;
+    assert!(call.cancelled().is_cancelled());
+    drop(call);
+    soon(pair.one.closed()).await;
+    all_gone(&pair.tasks).await;
+}
+
 #[tokio::test]
 async fn dropping_the_last_handle_closes_the_line() {
     let tasks = TaskTracker::new();

@@ -105,6 +105,27 @@ async fn a_pong_waits_for_the_end_of_a_large_message() {
     all_gone(&tasks).await;
 }
 
+/// A connection that is reset while a large message is half written is given up at once: the line
+/// waited out its grace for the rest of a message that could not be written any more.
+#[tokio::test]
+async fn a_reset_in_the_middle_of_a_large_message_is_the_end() {
+    let options = Options {
+        close_grace: Duration::from_secs(600),
+        ..roomy()
+    };
+    let (client, peer, tasks) = raw_client(methods(), options).await;
+    let big = json!("x".repeat(12 << 20));
+    let resetting = async {
+        client.get_ref().get_ref().readable().await.unwrap();
+        // With something unread a close is a reset.
+        drop(client);
+    };
+    let (answer, ()) = soon(async { tokio::join!(echo(&peer, big), resetting) }).await;
+    answer.unwrap_err();
+    soon(peer.finished()).await;
+    all_gone(&tasks).await;
+}
+
 /// The same over a local socket, whose buffers are what they are.
 #[tokio::test]
 async fn both_sides_of_a_local_socket_write_big_messages_at_once() {
