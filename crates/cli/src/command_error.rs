@@ -202,6 +202,9 @@ pub(crate) fn source_hint(error: &SourceError) -> Option<&'static str> {
         SourceError::Open(OpenError::Rejected(rejected)) => rejected_hint(rejected),
         SourceError::Pack(error) => pack_hint(error),
         SourceError::Open(_) => None,
+        SourceError::Write { .. } => {
+            Some("make room there, or name another folder for temporary files in TMPDIR")
+        }
     }
 }
 

@@ -33,6 +33,9 @@ pub(crate) enum SourceError {
     /// The folder does not make one.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// What it makes cannot be put onto the disk.
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
 }
 
 /// Why there is no manifest.
@@ -66,17 +69,38 @@ fn lines(problems: &[ManifestProblem]) -> String {
 pub(crate) async fn open(path: &Path, out: &Out) -> Result<Source, SourceError> {
     let doing = format!("checking {}", path.display());
     let path = path.to_owned();
-    progress::blocking(out, &doing, move || open_now(&path)).await
+    progress::blocking(out, &doing, move || open_now(&path, None)).await
 }
 
-fn open_now(path: &Path) -> Result<Source, SourceError> {
+/// The same, for what is to run: the package that is made of a folder is put into this one, so that
+/// no memory is taken by it while the plugin runs.
+pub(crate) async fn open_to_run(
+    path: &Path,
+    folder: PathBuf,
+    out: &Out,
+) -> Result<Source, SourceError> {
+    let doing = format!("checking {}", path.display());
+    let path = path.to_owned();
+    progress::blocking(out, &doing, move || open_now(&path, Some(&folder))).await
+}
+
+fn open_now(path: &Path, folder: Option<&Path>) -> Result<Source, SourceError> {
     refuse_no_package(path)?;
     if path.is_dir() {
         let packed = pack(path, &pack_options(path))?;
-        return Ok(Source {
-            package: packed.package,
-            warnings: packed.warnings.iter().map(ToString::to_string).collect(),
-        });
+        let warnings = packed.warnings.iter().map(ToString::to_string).collect();
+        let package = match folder.map(|folder| folder.join("package.zip")) {
+            None => packed.package,
+            Some(path) => {
+                let written = fs::write(&path, &packed.bytes);
+                written.map_err(|source| SourceError::Write {
+                    path: path.clone(),
+                    source,
+                })?;
+                Package::open(&path, &Limits::default())?
+            }
+        };
+        return Ok(Source { package, warnings });
     }
     let package = Package::open(path, &Limits::default())?;
     let warnings = package.warnings().iter().map(ToString::to_string).collect();

@@ -51,8 +51,9 @@ pub(crate) async fn run(args: Args, temporary: &Temporary, out: &Out) -> Result<
     let timeout = args.options.timeout.unwrap_or(Duration::from_secs(30));
     let plan = args.options.plan(Some(timeout), args.grace)?;
     let mut signals = Signals::listen().map_err(SetupError::Signals)?;
+    let packed = temporary.folder()?;
     let source = tokio::select! {
-        source = source::open(&args.package, out) => source?,
+        source = source::open_to_run(&args.package, packed, out) => source?,
         () = signals.next() => return Err(live::LiveError::Interrupted.into()),
     };
     let manifest = source.package.manifest().clone();
