@@ -1,27 +1,24 @@
 //! The calls of the other side that run here: how many, and how one is taken back.
 
-use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Poll;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::task::AtomicWaker;
 use jackfield_wire::{Fault, frame};
 use serde_json::value::RawValue;
 use slab::Slab;
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::line::Line;
 use crate::methods::{Answer, Call, Handler};
 use crate::outlet::Outgoing;
 use crate::raw_json::RawJson;
+use crate::served::Served;
 use crate::trace;
 
 /// An empty table keeps room for this many.
@@ -47,19 +44,6 @@ struct Table {
 enum Closed {
     Draining,
     Over,
-}
-
-/// One call that runs here, for those who may take it back.
-#[derive(Debug)]
-pub(crate) struct Served {
-    /// As it came.
-    pub(crate) id: Option<Box<RawValue>>,
-    cancelled: AtomicBool,
-    /// The task that serves it.
-    waker: AtomicWaker,
-    /// For the few handlers that ask for one: taking it from the line's costs every call a lock
-    /// that all of them share.
-    token: OnceLock<CancellationToken>,
 }
 
 impl Inbound {
@@ -88,12 +72,7 @@ impl Inbound {
                 format!("busy: {most} calls of yours are in flight, and no more may be")
             }
             None => {
-                let served = Arc::new(Served {
-                    id: id.map(ToOwned::to_owned),
-                    cancelled: AtomicBool::new(false),
-                    waker: AtomicWaker::new(),
-                    token: OnceLock::new(),
-                });
+                let served = Arc::new(Served::new(id));
                 return Ok((table.calls.insert(Arc::clone(&served)), served));
             }
         };
@@ -161,44 +140,6 @@ impl Inbound {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Served {
-    fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
-        self.waker.wake();
-        fence(Ordering::SeqCst);
-        if let Some(token) = self.token.get() {
-            token.cancel();
-        }
-    }
-
-    /// Cancelled when the call is, and with its line also after it was answered.
-    pub(crate) fn token(&self, line: &Line) -> CancellationToken {
-        let token = self.token.get_or_init(|| line.over.child_token()).clone();
-        // Whoever cancels looks for the token after this flag, and this for the flag after the token.
-        fence(Ordering::SeqCst);
-        if self.cancelled.load(Ordering::SeqCst) {
-            token.cancel();
-        }
-        token
-    }
-
-    /// For the task that serves it.
-    async fn cancelled(&self) {
-        poll_fn(|cx| {
-            if self.cancelled.load(Ordering::SeqCst) {
-                return Poll::Ready(());
-            }
-            self.waker.register(cx.waker());
-            // It may have been taken back meanwhile.
-            match self.cancelled.load(Ordering::SeqCst) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
     }
 }
 

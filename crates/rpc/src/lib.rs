@@ -70,6 +70,7 @@ mod pending;
 mod pulse;
 mod reader;
 mod rounds;
+mod served;
 mod v1;
 mod writer;
 

@@ -12,9 +12,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use crate::inbound::Served;
 use crate::peer::Peer;
 use crate::raw_json::RawJson;
+use crate::served::Served;
 
 /// The table of what the other side may call.
 ///
@@ -211,7 +211,7 @@ impl<C> Call<C> {
     /// it has started elsewhere.
     #[must_use]
     pub fn cancelled(&self) -> CancellationToken {
-        self.served.token(&self.peer.line)
+        self.served.token(&self.peer.line.over)
     }
 
     /// The trace it belongs to, where the caller said so. The handler runs
