@@ -1,16 +1,18 @@
 //! The stream below a WebSocket: it counts what is read, and takes large messages past the
 //! WebSocket's buffers.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::pieces;
 
 /// So much of a large message is masked and written at a time.
 const MASKED: usize = 64 << 10;
@@ -84,20 +86,13 @@ impl<S: AsyncWrite + Unpin> Below<S> {
             {
                 large.mask_more(mask);
             }
-            let written = if large.mask.is_some() || large.body.is_empty() {
-                ready!(stream.poll_write(cx, &large.ready))?
-            } else if large.ready.is_empty() {
-                ready!(stream.poll_write(cx, &large.body))?
-            } else {
-                let pieces = [IoSlice::new(&large.ready), IoSlice::new(&large.body)];
-                ready!(stream.poll_write_vectored(cx, &pieces))?
+            // Of a body that is to be masked nothing goes out before it is.
+            let mut none = Bytes::new();
+            let body = match large.mask {
+                Some(_) => &mut none,
+                None => &mut large.body,
             };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            let of_ready = written.min(large.ready.len());
-            large.ready.advance(of_ready);
-            large.body.advance(written - of_ready);
+            ready!(pieces::poll_write(stream, cx, &mut large.ready, body))?;
             if large.ready.is_empty() && large.body.is_empty() {
                 self.large = None;
             }

@@ -5,6 +5,9 @@ use std::future::Future;
 use jackfield_wire::CloseCause;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+/// Messages from this size on are large: written from where they are, and what is in them stays there.
+pub(crate) const LARGE: usize = 16 << 10;
+
 /// A two-way channel of messages, in two halves so that writing never waits for reading.
 ///
 /// Counterpart: `Duplex` of Storyden's plugin runner (`Send`, `Recv`, `Close(cause)`).

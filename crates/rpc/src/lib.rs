@@ -45,7 +45,9 @@ pub mod memory;
 
 mod below;
 mod dial;
+mod pieces;
 mod websocket;
+mod websocket_error;
 
 mod frames;
 mod local;

@@ -11,7 +11,7 @@ use jackfield_wire::{CloseCause, Frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
+use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, LARGE, Received};
 use crate::frames::{self, Head, LONGEST, Offence, PING, WORD, against};
 use crate::local_out::{Shared, lost};
 use crate::options::Limits;
@@ -19,8 +19,6 @@ use crate::v1;
 
 /// What is read at once, and the size of the read buffer but for large messages.
 const CHUNK: usize = 16 << 10;
-/// Messages from this size on are written from where they are, and not copied.
-const LARGE: usize = 16 << 10;
 /// Bytes in the write buffer that start a write without a flush.
 const WRITE_BUFFER: usize = 64 << 10;
 /// The largest greeting.

@@ -1,17 +1,18 @@
 //! The writing end of a local socket, and what its two halves know together.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use jackfield_wire::CloseCause;
 use tokio::io::AsyncWrite;
 
 use crate::frames::PONG;
+use crate::pieces;
 
 /// What the two halves share. Messages cost an uncontended lock: the half that reads writes
 /// nothing but pongs.
@@ -113,18 +114,12 @@ impl<W: AsyncWrite + Unpin> Out<W> {
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.buffer.is_empty() || !self.body.is_empty() {
             let stream = Pin::new(&mut self.stream);
-            let written = if self.body.is_empty() {
-                ready!(stream.poll_write(cx, &self.buffer))?
-            } else {
-                let pieces = [IoSlice::new(&self.buffer), IoSlice::new(&self.body)];
-                ready!(stream.poll_write_vectored(cx, &pieces))?
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            let of_buffer = written.min(self.buffer.len());
-            self.buffer.advance(of_buffer);
-            self.body.advance(written - of_buffer);
+            ready!(pieces::poll_write(
+                stream,
+                cx,
+                &mut self.buffer,
+                &mut self.body
+            ))?;
         }
         // Not only advanced: its memory would stay until something else is large.
         self.body = Bytes::new();

@@ -206,7 +206,7 @@ impl Peer {
                 forget.answered = true;
                 outcome
             }
-            // Only the guard below takes an entry away unanswered.
+            // Only the guard above takes an entry away unanswered.
             Ok(Err(_)) => Err(CallError::Closed(
                 line.cause().unwrap_or_else(CloseCause::closed),
             )),

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bell::For;
 use crate::call::CallError;
-use crate::duplex::{DuplexReceiver, Received};
+use crate::duplex::{DuplexReceiver, LARGE, Received};
 use crate::inbound::{Place, Turn, serve};
 use crate::line::{Line, Watched};
 use crate::methods::{Call, Methods};
@@ -27,8 +27,6 @@ use crate::v1;
 const MAX_ID: usize = 1024;
 /// Error messages quote what they refuse, but no more than this.
 const MAX_MESSAGE: usize = 1024;
-/// Parameters and results of messages from this size on are not copied out of them.
-const LARGE: usize = 16 << 10;
 
 struct Reader<C> {
     line: Arc<Line>,
@@ -149,10 +147,8 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
                 traceparent,
             }) => {
                 let id = id.as_deref();
-                return match self.on_request(id, &method, Some(params), traceparent) {
-                    Ok(()) => Ok(()),
-                    Err(fault) => Box::pin(self.refuse(id, fault)).await,
-                };
+                let taken = self.on_request(id, &method, Some(params), traceparent);
+                return self.taken(id, taken).await;
             }
             Some(Large::Response { id, result }) => {
                 self.settle(id, Ok(result));
@@ -166,10 +162,10 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
                 method,
                 params,
                 traceparent,
-            } => match self.on_request(id, &method, params.map(RawJson::from), traceparent) {
-                Ok(()) => Ok(()),
-                Err(fault) => Box::pin(self.refuse(id, fault)).await,
-            },
+            } => {
+                let taken = self.on_request(id, &method, params.map(RawJson::from), traceparent);
+                self.taken(id, taken).await
+            }
             Frame::Response { id, outcome } => {
                 self.settle(our_id(id), outcome.map_err(CallError::Refused));
                 Ok(())
@@ -257,6 +253,17 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         if !known {
             // Late, or never asked for. Answering it would start an endless exchange of errors.
             tracing::debug!(?id, "an answer that nobody waits for");
+        }
+    }
+
+    async fn taken(
+        &self,
+        id: Option<&RawValue>,
+        taken: Result<(), Fault>,
+    ) -> Result<(), CloseCause> {
+        match taken {
+            Ok(()) => Ok(()),
+            Err(fault) => Box::pin(self.refuse(id, fault)).await,
         }
     }
 

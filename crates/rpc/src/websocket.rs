@@ -13,18 +13,16 @@ use futures_util::{Sink, Stream};
 use jackfield_wire::CloseCause;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::below::Below;
-use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
+use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, LARGE, Received};
 use crate::options::Limits;
+use crate::websocket_error::{cause_of, offence};
 
-/// Messages from this size on are written from where they are, and not copied.
-const LARGE: usize = 16 << 10;
 /// Bytes in the write buffer that start a write without a flush.
 const WRITE_BUFFER: usize = 128 << 10;
 
@@ -388,34 +386,6 @@ fn random_mask() -> Result<[u8; 4], CloseCause> {
     getrandom::fill(&mut mask)
         .map_err(|error| CloseCause::failed(format!("no random numbers: {error}")))?;
     Ok(mask)
-}
-
-/// The close code (RFC 6455, 7.4.1) for what the other side did against the protocol.
-fn offence(error: &Error) -> Option<u16> {
-    match error {
-        Error::Capacity(_) => Some(1009),
-        Error::Utf8(_) => Some(1007),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
-        Error::Protocol(_) => Some(1002),
-        _ => None,
-    }
-}
-
-fn cause_of(error: &Error) -> CloseCause {
-    CloseCause::failed(match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => return CloseCause::closed(),
-        Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-            format!("a message of {size} bytes; at most {max_size} are read")
-        }
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            "the connection ended without a close frame".to_owned()
-        }
-        Error::Protocol(error) => format!("against the WebSocket protocol: {error}"),
-        Error::Utf8(_) => "a text frame that is not UTF-8".to_owned(),
-        Error::Io(error) => format!("the connection was lost: {error}"),
-        Error::WriteBufferFull(_) => "does not read what it is sent".to_owned(),
-        error => error.to_string(),
-    })
 }
 
 impl<S> fmt::Debug for WebSocket<S> {

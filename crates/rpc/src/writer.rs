@@ -15,7 +15,7 @@ use crate::outlet::{Next, Outgoing, Taker};
 /// Messages between two flushes, at most.
 const BATCH: usize = 64;
 /// So many messages are written without waiting for more.
-const TOGETHER: usize = 8;
+const ENOUGH: usize = 8;
 /// When writing fails, the reader may still find the reason that the other side gave.
 const READER_KNOWS_BETTER: Duration = Duration::from_secs(1);
 
@@ -53,7 +53,7 @@ async fn write<S: DuplexSender>(sender: &mut S, line: &Line, taker: &mut Taker<'
             // Whoever is about to say something has the processor first: messages that are written
             // together cost one system call, and wake the other side once. Not all of them, though:
             // while these are on their way the next ones can be made.
-            taker.gather(TOGETHER).await;
+            taker.gather(ENOUGH).await;
         }
         let mut writing = pin!(async {
             match next {
