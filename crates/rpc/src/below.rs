@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::duplex::Pieces;
 use crate::pieces;
 
 /// So much of a large message is masked and written at a time.
@@ -34,9 +35,12 @@ pub(crate) struct Below<S> {
 /// What is left to be written of a large message.
 #[derive(Debug)]
 struct Large {
-    /// Written first: the head of the frame, then pieces of the body that are masked.
+    /// Written first: the head of the frame, then what has been masked of the rest.
     ready: BytesMut,
+    /// What is left of the message; the first one is empty where nothing is masked.
+    head: Bytes,
     body: Bytes,
+    tail: Bytes,
     mask: Option<[u8; 4]>,
 }
 
@@ -54,7 +58,7 @@ impl<S> Below<S> {
     /// Has a message written next, as one text frame; with a mask, if it is the client's. What the
     /// WebSocket has buffered has to be flushed before, and [`poll_large`](Self::poll_large) has to
     /// be ready after that before anything else is written.
-    pub(crate) fn begin_large(&mut self, body: Bytes, mask: Option<[u8; 4]>) {
+    pub(crate) fn begin_large(&mut self, message: Pieces, mask: Option<[u8; 4]>) {
         let header = FrameHeader {
             opcode: OpCode::Data(Data::Text),
             mask,
@@ -62,10 +66,22 @@ impl<S> Below<S> {
         };
         let mut head = BytesMut::new().writer();
         header
-            .format(body.len() as u64, &mut head)
+            .format(message.size() as u64, &mut head)
             .expect("writing to memory does not fail");
-        let ready = head.into_inner();
-        self.large = Some(Large { ready, body, mask });
+        let mut ready = head.into_inner();
+        let Pieces { head, body, tail } = message;
+        let mut head = Bytes::from(head);
+        if mask.is_none() {
+            ready.extend_from_slice(&head);
+            head.clear();
+        }
+        self.large = Some(Large {
+            ready,
+            head,
+            body,
+            tail,
+            mask,
+        });
     }
 }
 
@@ -86,14 +102,14 @@ impl<S: AsyncWrite + Unpin> Below<S> {
             {
                 large.mask_more(mask);
             }
-            // Of a body that is to be masked nothing goes out before it is.
-            let mut none = Bytes::new();
-            let body = match large.mask {
-                Some(_) => &mut none,
-                None => &mut large.body,
+            // Of what is to be masked nothing goes out before it is.
+            let mut none = [Bytes::new(), Bytes::new()];
+            let [body, tail] = match large.mask {
+                Some(_) => none.each_mut(),
+                None => [&mut large.body, &mut large.tail],
             };
-            ready!(pieces::poll_write(stream, cx, &mut large.ready, body))?;
-            if large.ready.is_empty() && large.body.is_empty() {
+            ready!(pieces::poll_write(stream, cx, &mut large.ready, body, tail))?;
+            if large.is_written() {
                 self.large = None;
             }
         }
@@ -102,11 +118,21 @@ impl<S: AsyncWrite + Unpin> Below<S> {
 }
 
 impl Large {
-    /// Masks the next piece (RFC 6455, 5.3). A piece is a multiple of four bytes, but for the last.
+    fn is_written(&self) -> bool {
+        self.ready.is_empty()
+            && self.head.is_empty()
+            && self.body.is_empty()
+            && self.tail.is_empty()
+    }
+
+    /// Masks what comes next (RFC 6455, 5.3): a multiple of four bytes, but for the end.
     fn mask_more(&mut self, mask: [u8; 4]) {
-        let piece = self.body.split_to(MASKED.min(self.body.len()));
         self.ready.clear();
-        self.ready.extend_from_slice(&piece);
+        for piece in [&mut self.head, &mut self.body, &mut self.tail] {
+            let room = MASKED - self.ready.len();
+            let taken = piece.split_to(room.min(piece.len()));
+            self.ready.extend_from_slice(&taken);
+        }
         let mut fours = self.ready.chunks_exact_mut(4);
         for four in &mut fours {
             for (byte, key) in four.iter_mut().zip(mask) {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use bytes::Bytes;
 use jackfield_wire::CloseCause;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -30,6 +31,15 @@ pub trait DuplexSender: Send + 'static {
     /// [`close`](Self::close) may follow.
     fn send(&mut self, message: Utf8Bytes) -> impl Future<Output = Result<(), CloseCause>> + Send;
 
+    /// The same for a large message that lies in pieces: a transport that can writes them from where
+    /// they are. By default they are put together.
+    fn send_pieces(
+        &mut self,
+        message: Pieces,
+    ) -> impl Future<Output = Result<(), CloseCause>> + Send {
+        self.send(message.put_together())
+    }
+
     /// Writes out what is in the buffer. Cancel safe.
     fn flush(&mut self) -> impl Future<Output = Result<(), CloseCause>> + Send;
 
@@ -39,6 +49,45 @@ pub trait DuplexSender: Send + 'static {
     /// Says why this side ends the line, or answers the other side's saying so. Errors do not
     /// matter any more. The caller bounds the time.
     fn close(&mut self, cause: &CloseCause) -> impl Future<Output = ()> + Send;
+}
+
+/// A large message in pieces, so that what it holds need not be copied into it. Made by this crate.
+#[derive(Debug)]
+pub struct Pieces {
+    pub(crate) head: String,
+    /// UTF-8, as the tail.
+    pub(crate) body: Bytes,
+    pub(crate) tail: Bytes,
+}
+
+impl Pieces {
+    /// One that lies in one piece.
+    pub(crate) fn whole(message: Utf8Bytes) -> Self {
+        Self {
+            head: String::new(),
+            body: message.into(),
+            tail: Bytes::new(),
+        }
+    }
+
+    /// The size of the message, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.head.len() + self.body.len() + self.tail.len()
+    }
+
+    /// The message in one piece.
+    ///
+    /// # Panics
+    /// Never: its pieces are text.
+    #[must_use]
+    pub fn put_together(self) -> Utf8Bytes {
+        let mut whole = Vec::with_capacity(self.size());
+        for piece in [self.head.as_bytes(), &self.body, &self.tail] {
+            whole.extend_from_slice(piece);
+        }
+        Utf8Bytes::try_from(whole).expect("text")
+    }
 }
 
 /// The half of a [`Duplex`] that reads.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use jackfield_wire::{Fault, frame};
 use serde_json::value::RawValue;
@@ -14,6 +15,7 @@ use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
+use crate::duplex::{LARGE, Pieces};
 use crate::line::Line;
 use crate::methods::{Answer, Call, Handler};
 use crate::outlet::Outgoing;
@@ -225,7 +227,7 @@ pub(crate) fn serve<C: Send + 'static>(
             }
         };
         let limit = line.max_out.load(Ordering::SeqCst);
-        let text = answer(served.id.as_deref(), &method, outcome, limit);
+        let answer = answer(served.id.as_deref(), &method, outcome, limit);
         let queued = match line.outlet.try_place() {
             _ if line.is_over() => None,
             Some(queued) => Some(queued),
@@ -236,7 +238,7 @@ pub(crate) fn serve<C: Send + 'static>(
             },
         };
         if let Some(queued) = queued {
-            queued.send(Outgoing::Answer(text.into()));
+            queued.send(answer);
         }
     }
 }
@@ -246,18 +248,34 @@ fn answer(
     method: &str,
     outcome: Result<Answer, Fault>,
     limit: usize,
-) -> String {
-    let text = match outcome {
-        Ok(Answer::Result(result)) => frame::answer(id, method, &result),
-        Ok(Answer::Text(text)) => text,
-        Err(fault) => frame::response(id, Err(&fault)),
+) -> Outgoing {
+    let answer = match outcome {
+        Ok(Answer::Result(result)) if result.get().len() >= LARGE => {
+            Outgoing::Large(Box::new(large(id, method, result)))
+        }
+        Ok(Answer::Result(result)) => Outgoing::Answer(frame::answer(id, method, &result).into()),
+        Ok(Answer::Text(text)) => Outgoing::Answer(text.into()),
+        Err(fault) => Outgoing::Answer(frame::response(id, Err(&fault)).into()),
     };
-    if text.len() <= limit {
-        return text;
+    let size = match &answer {
+        Outgoing::Large(answer) => answer.size(),
+        Outgoing::Answer(text) | Outgoing::Call(_, text) | Outgoing::Note(text) => text.len(),
+    };
+    if size <= limit {
+        return answer;
     }
-    let size = text.len();
     let message = format!("the answer has {size} bytes; the other side takes at most {limit}");
-    frame::response(id, Err(&Fault::internal(message)))
+    Outgoing::Answer(frame::response(id, Err(&Fault::internal(message))).into())
+}
+
+fn large(id: Option<&RawValue>, method: &str, result: RawJson) -> Pieces {
+    let (head, rest) = frame::answer_around(id, method, &result);
+    let replaced = result.get().len() - rest.len();
+    Pieces {
+        head,
+        body: Bytes::from(result).split_off(replaced),
+        tail: Bytes::from_static(b"}"),
+    }
 }
 
 fn panicked(method: &str, panic: &(dyn std::any::Any + Send)) -> Fault {

@@ -78,7 +78,7 @@ mod writer;
 
 pub use call::{CallError, CallOptions};
 pub use dial::{DialError, DialOptions, Negotiated, dial};
-pub use duplex::{Duplex, DuplexReceiver, DuplexSender, Received};
+pub use duplex::{Duplex, DuplexReceiver, DuplexSender, Pieces, Received};
 pub use heart::Heart;
 pub use local::LocalSocket;
 pub use methods::{Call, Methods};

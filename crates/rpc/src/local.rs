@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use jackfield_wire::{CloseCause, Frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, LARGE, Received};
+use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, LARGE, Pieces, Received};
 use crate::frames::{self, Head, LONGEST, Offence, PING, WORD, against};
 use crate::local_out::{Shared, lost};
 use crate::options::Limits;
@@ -128,22 +128,17 @@ where
 
 impl<W: AsyncWrite + Unpin + Send + 'static> DuplexSender for LocalSender<W> {
     async fn send(&mut self, message: Utf8Bytes) -> Result<(), CloseCause> {
-        let size = message.len();
-        if size > LONGEST {
-            return Err(CloseCause::failed(format!("a message of {size} bytes")));
+        if message.len() < LARGE {
+            return self.put(message.len(), message.as_str()).await;
         }
-        let room = WORD + if size < LARGE { size } else { 0 };
-        if self.shared.out().buffer.len() + room > WRITE_BUFFER {
-            self.shared.flush().await?;
-        }
+        self.send_pieces(Pieces::whole(message)).await
+    }
+
+    async fn send_pieces(&mut self, message: Pieces) -> Result<(), CloseCause> {
+        self.put(message.size(), &message.head).await?;
         {
             let mut out = self.shared.out();
-            out.buffer.put_u32(size as u32);
-            if size < LARGE {
-                out.buffer.extend_from_slice(message.as_str().as_bytes());
-                return Ok(());
-            }
-            out.body = Bytes::from(message);
+            (out.body, out.tail) = (message.body, message.tail);
         }
         // There is one place for a large message.
         self.shared.flush().await
@@ -166,6 +161,22 @@ impl<W: AsyncWrite + Unpin + Send + 'static> DuplexSender for LocalSender<W> {
             let _ = self.shared.flush().await;
         }
         self.shared.shutdown().await;
+    }
+}
+
+impl<W: AsyncWrite + Unpin> LocalSender<W> {
+    /// Puts the beginning of a message of this size into the buffer, which may be all of it.
+    async fn put(&mut self, size: usize, beginning: &str) -> Result<(), CloseCause> {
+        if size > LONGEST {
+            return Err(CloseCause::failed(format!("a message of {size} bytes")));
+        }
+        if self.shared.out().buffer.len() + WORD + beginning.len() > WRITE_BUFFER {
+            self.shared.flush().await?;
+        }
+        let mut out = self.shared.out();
+        out.buffer.put_u32(size as u32);
+        out.buffer.extend_from_slice(beginning.as_bytes());
+        Ok(())
     }
 }
 

@@ -26,10 +26,11 @@ pub(crate) struct Shared<W> {
 /// Frames on their way into the stream.
 pub(crate) struct Out<W> {
     stream: W,
-    /// Whole frames; the word of `body` at their end, where there is a body.
+    /// Whole frames; the beginning of the large one at their end, where there is one.
     pub(crate) buffer: BytesMut,
-    /// A large message, written after the buffer.
+    /// What a large message holds, written after the buffer, and what is left of it then.
     pub(crate) body: Bytes,
+    pub(crate) tail: Bytes,
     /// The half that writes waits for the stream to take more.
     waits: bool,
 }
@@ -41,6 +42,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
                 stream,
                 buffer: BytesMut::new(),
                 body: Bytes::new(),
+                tail: Bytes::new(),
                 waits: false,
             }),
             code: AtomicU16::new(0),
@@ -90,7 +92,7 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
     /// Never waits for the half that writes, and takes no wake-up from it.
     fn while_idle(&self, write: impl FnOnce(&mut Out<W>) -> bool) -> bool {
         match self.out.try_lock() {
-            Ok(mut out) if !out.waits && out.body.is_empty() => write(&mut out),
+            Ok(mut out) if !out.waits && !out.is_large() => write(&mut out),
             Ok(_) | Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => true,
         }
     }
@@ -111,14 +113,20 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Out<W> {
+    /// Of a large message something is left.
+    fn is_large(&self) -> bool {
+        !self.body.is_empty() || !self.tail.is_empty()
+    }
+
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.buffer.is_empty() || !self.body.is_empty() {
+        while !self.buffer.is_empty() || self.is_large() {
             let stream = Pin::new(&mut self.stream);
             ready!(pieces::poll_write(
                 stream,
                 cx,
                 &mut self.buffer,
-                &mut self.body
+                &mut self.body,
+                &mut self.tail
             ))?;
         }
         // Not only advanced: its memory would stay until something else is large.

@@ -11,6 +11,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use crate::duplex::Pieces;
+
 /// Answers that the reader makes by itself, before the writer has taken them. The reader never
 /// waits in the queue of calls and answers: whoever fills that would stop it.
 pub(crate) const REPLIES: usize = 8192;
@@ -50,6 +52,8 @@ pub(crate) enum Outgoing {
     Call(Xid, Utf8Bytes),
     /// Written even when the line is being closed.
     Answer(Utf8Bytes),
+    /// The same, of a large result.
+    Large(Box<Pieces>),
     /// Written if there is still use for it.
     Note(Utf8Bytes),
 }

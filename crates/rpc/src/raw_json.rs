@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -39,6 +40,19 @@ impl RawJson {
         })
         .ok()
         .map(|found| Self(Kept::Within(found)))
+    }
+}
+
+/// The text of some JSON, not copied where it is part of a message.
+impl From<RawJson> for Bytes {
+    fn from(json: RawJson) -> Self {
+        match json.0 {
+            Kept::Own(own) => Box::<str>::from(own).into_boxed_bytes().into(),
+            Kept::Within(found) => {
+                let message = Self::from(Utf8Bytes::clone(found.backing_cart()));
+                message.slice_ref(found.get().get().as_bytes())
+            }
+        }
     }
 }
 

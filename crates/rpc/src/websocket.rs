@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::below::Below;
-use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, LARGE, Received};
+use crate::duplex::{Duplex, DuplexReceiver, DuplexSender, LARGE, Pieces, Received};
 use crate::options::Limits;
 use crate::websocket_error::{cause_of, offence};
 
@@ -239,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocketSender<S> {
         }
     }
 
-    async fn put_large(&mut self, message: Bytes) -> Result<(), CloseCause> {
+    async fn put_large(&mut self, message: Pieces) -> Result<(), CloseCause> {
         let mask = match self.role {
             Role::Server => None,
             Role::Client => Some(random_mask()?),
@@ -276,7 +276,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> DuplexSender for WebSoc
         if message.len() < LARGE {
             return self.put(Message::Text(message)).await;
         }
-        Box::pin(self.put_large(message.into())).await
+        Box::pin(self.put_large(Pieces::whole(message))).await
+    }
+
+    async fn send_pieces(&mut self, message: Pieces) -> Result<(), CloseCause> {
+        Box::pin(self.put_large(message)).await
     }
 
     async fn flush(&mut self) -> Result<(), CloseCause> {

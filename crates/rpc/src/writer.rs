@@ -127,6 +127,7 @@ async fn batch<S: DuplexSender>(
                 }
             }
             Some(Outgoing::Answer(text) | Outgoing::Note(text)) => sender.send(text).await?,
+            Some(Outgoing::Large(answer)) => sender.send_pieces(*answer).await?,
             None => break,
         }
         if left > 0 {
@@ -139,9 +140,12 @@ async fn batch<S: DuplexSender>(
 /// Writes the answers that were queued when the line ended.
 async fn answers<S: DuplexSender>(sender: &mut S, taker: &mut Taker<'_>) {
     while let Some(message) = taker.try_next() {
-        if let Outgoing::Answer(text) = message
-            && sender.send(text).await.is_err()
-        {
+        let sent = match message {
+            Outgoing::Answer(text) => sender.send(text).await,
+            Outgoing::Large(answer) => sender.send_pieces(*answer).await,
+            Outgoing::Call(..) | Outgoing::Note(_) => Ok(()),
+        };
+        if sent.is_err() {
             return;
         }
     }

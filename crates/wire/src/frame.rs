@@ -233,7 +233,17 @@ pub fn notification(method: &str, params: &RawValue) -> String {
 #[must_use]
 pub fn response(id: Option<&RawValue>, outcome: Result<&RawValue, &Fault>) -> String {
     match outcome {
-        Ok(result) => success(id, [result.get()]),
+        Ok(result) => {
+            let id = id.map_or("null", RawValue::get);
+            let parts = [
+                r#"{"id":"#,
+                id,
+                r#","jsonrpc":"2.0","result":"#,
+                result.get(),
+                "}",
+            ];
+            parts.concat()
+        }
         Err(error) => failure(id, error),
     }
 }
@@ -242,16 +252,31 @@ pub fn response(id: Option<&RawValue>, outcome: Result<&RawValue, &Fault>) -> St
 /// its own, the method's name is put first in it, which strict peers need to decode it.
 #[must_use]
 pub fn answer(id: Option<&RawValue>, method: &str, result: &RawValue) -> String {
+    let (head, rest) = answer_around(id, method, result);
+    [&head, rest, "}"].concat()
+}
+
+/// The same in three pieces, of which the second, a part of the result, need not be copied: what
+/// stands before it, itself, and a `}`.
+#[must_use]
+pub fn answer_around<'a>(
+    id: Option<&RawValue>,
+    method: &str,
+    result: &'a RawValue,
+) -> (String, &'a str) {
     let text = result.get();
+    let id = id.map_or("null", RawValue::get);
+    let before = [r#"{"id":"#, id, r#","jsonrpc":"2.0","result":"#];
     let Some(rest) = text.strip_prefix('{').filter(|_| !has_method(text)) else {
-        return success(id, [text]);
+        return (before.concat(), text);
     };
     let name = quoted(method);
     let comma = match rest.trim_start().starts_with('}') {
         true => "",
         false => ",",
     };
-    success(id, [r#"{"method":"#, &name, comma, rest])
+    let [a, b, c] = before;
+    ([a, b, c, r#"{"method":"#, &name, comma].concat(), rest)
 }
 
 /// The same, of an answer that is not JSON yet: `write` writes it to the end of what it is given,
@@ -297,17 +322,6 @@ fn has_method(object: &str) -> bool {
     object.contains("\"method\"")
         && serde_json::from_str::<Members<'_>>(object)
             .is_ok_and(|members| members.contains_key("method"))
-}
-
-/// The parts of the result are written one after the other, at once: it may be large.
-fn success<const N: usize>(id: Option<&RawValue>, result: [&str; N]) -> String {
-    let id = id.map_or("null", RawValue::get);
-    let before = [r#"{"id":"#, id, r#","jsonrpc":"2.0","result":"#];
-    let parts = before.iter().chain(&result).chain(&["}"]);
-    let size = parts.clone().map(|part| part.len()).sum();
-    let mut text = String::with_capacity(size);
-    text.extend(parts.copied());
-    text
 }
 
 fn failure(id: Option<&RawValue>, error: &Fault) -> String {

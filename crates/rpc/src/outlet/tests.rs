@@ -9,6 +9,7 @@ fn note(text: &str) -> Outgoing {
 fn text(message: &Outgoing) -> &str {
     match message {
         Outgoing::Call(_, text) | Outgoing::Answer(text) | Outgoing::Note(text) => text,
+        Outgoing::Large(answer) => &answer.head,
     }
 }
 

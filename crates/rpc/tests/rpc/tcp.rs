@@ -6,9 +6,11 @@ use std::time::Duration;
 use crate::common::*;
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
-use jackfield_rpc::{CallOptions, DialError, DialOptions, Limits, Options, WebSocket, dial, open};
+use jackfield_rpc::{
+    Call, CallOptions, DialError, DialOptions, Limits, Options, RawJson, WebSocket, dial, open,
+};
 use jackfield_wire::{CloseCause, CloseKind};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_tungstenite::tungstenite::Message;
@@ -59,6 +61,53 @@ async fn a_very_large_message_arrives_whole() {
                 tokio::join!(echo(peer, big.clone()), peer.probe(Duration::from_secs(15)));
             assert!(answer.unwrap() == big);
             assert!(probed);
+        }
+        client.close(CloseCause::closed());
+        all_gone(&tasks).await;
+    }
+}
+
+/// A large answer goes out in pieces: what stands before it, the result from where it is, a brace. What arrives is the
+/// same as of a small one, whatever the result is and however the pieces fall.
+#[tokio::test]
+async fn a_large_answer_is_what_a_small_one_would_be() {
+    const NAMES: [&str; 5] = ["m", "me", "met", "meth", "metho"];
+    let methods = || {
+        NAMES.into_iter().fold(methods(), |methods, name| {
+            methods.raw(name, async |_call: Call<()>, params: Option<RawJson>| {
+                Ok(params.unwrap_or_else(|| raw(&json!(null))))
+            })
+        })
+    };
+    let shapes = |filler: String| {
+        [
+            json!({ "a": filler }),
+            json!({ "a": filler, "method": "its own" }),
+            json!({ "a": { "method": filler } }),
+            json!([filler, 1]),
+            json!(filler),
+        ]
+    };
+    for what in [Over::WebSocket, Over::Local] {
+        let (client, server, tasks) = over(what, (methods(), roomy()), (methods(), roomy())).await;
+        for (turn, name) in NAMES.into_iter().enumerate() {
+            let large = shapes("é".repeat((16 << 10) + 30_000 * turn));
+            for (params, small) in large.into_iter().zip(shapes("é".to_owned())) {
+                for peer in [&client, &server] {
+                    let call = async |params: &Value| {
+                        let options = CallOptions::default();
+                        let answer = peer.call_raw(name, Some(&raw(params)), options).await;
+                        serde_json::from_str::<Value>(answer.unwrap().get()).unwrap()
+                    };
+                    let (answer, small) = (call(&params).await, call(&small).await);
+                    let mut expected = params.clone();
+                    if let Some(method) = small.get("method") {
+                        expected["method"] = method.clone();
+                    }
+                    assert!(answer == expected, "{name}, like {small}");
+                    assert_eq!(small.get("method").is_some(), params.is_object());
+                }
+            }
         }
         client.close(CloseCause::closed());
         all_gone(&tasks).await;
