@@ -228,6 +228,15 @@ impl HostBuilder {
             }
             (None, RuntimeProvider::None | RuntimeProvider::Sprites) => None,
         };
+        let local = runtime.as_ref().map(|runtime| runtime.provider());
+        let prepared = if local == Some(RuntimeProvider::Local) {
+            // Where that fails the first launch tries again, and says why.
+            tokio::task::spawn_blocking(|| jackfield_process::prepare().ok())
+                .await
+                .unwrap_or_default()
+        } else {
+            None
+        };
         let listener = match (self.listen, &self.public_url) {
             (None, Some(_)) => None,
             (address, _) => {
@@ -265,6 +274,7 @@ impl HostBuilder {
                 heart: Heart::new(),
                 patience,
                 gone,
+                prepared: Mutex::new(prepared),
                 _lock: lock,
             }),
         };

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jackfield_process::Prepared;
 use jackfield_rpc::{Heart, Methods};
 use jackfield_wire::manifest::Transport;
 use jackfield_wire::{CloseCause, InstallationId, Mode, RuntimeProvider};
@@ -52,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) patience: Patience,
     /// Cancelled when the host is: the door closes, tasks end, children die.
     pub(crate) gone: CancellationToken,
+    /// What makes launches quick; given back by a shutdown.
+    pub(crate) prepared: Mutex<Option<Prepared>>,
     /// Held, not used: two hosts over one folder would sweep each other's plugins.
     pub(crate) _lock: fs::File,
 }
@@ -158,6 +161,14 @@ impl Host {
                 "tasks of the host do not end"
             );
         }
+        let inner = Arc::clone(&self.inner);
+        // It waits for processes to end.
+        let given_back = tokio::task::spawn_blocking(move || {
+            let prepared = inner.prepared.lock();
+            drop(prepared.unwrap_or_else(PoisonError::into_inner).take());
+        });
+        // Nothing in it panics.
+        let _ = given_back.await;
         shutdown
     }
 

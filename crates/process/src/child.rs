@@ -48,11 +48,13 @@ const KILL: u64 = 1 << 0;
 /// Starts the program, and the task that watches over it.
 pub(crate) async fn spawn(command: Command) -> Result<Child, SpawnError> {
     let stop = (command.stop_signal, command.grace);
-    let born = linux::spawn(command).await?;
-    let init = born.init.pid();
+    // Dropped here, at any time, `wishes` ends it.
     let wishes = Wishes(Arc::default());
+    let wish = Arc::clone(&wishes.0);
+    let born = linux::spawn(command, move || !wish.is_kill()).await?;
+    let init = born.init.pid();
+    // The program may be running already, on another processor.
     let mut started = task::start(born, stop, Arc::clone(&wishes.0))?;
-    // Dropped here, `wishes` ends it.
     let pid = started.pid().await?;
     let Output { lines, taken } = started.output;
     Ok(Child {
@@ -157,6 +159,11 @@ impl Wish {
     fn add(&self, bit: u64) {
         self.bits.fetch_or(bit, Ordering::AcqRel);
         self.changed.notify_one();
+    }
+
+    /// Whether the end of it is wanted, for one who is about to begin it.
+    fn is_kill(&self) -> bool {
+        self.bits.load(Ordering::Acquire) & KILL != 0
     }
 
     /// Waits for a wish, and takes all there are. Cancel safe.

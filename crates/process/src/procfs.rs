@@ -53,6 +53,11 @@ impl Stat {
     pub(crate) fn is_alive(self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
     }
+
+    /// By a signal or by its tracer.
+    pub(crate) fn is_stopped(self) -> bool {
+        matches!(self.state, b'T' | b't')
+    }
 }
 
 /// All processes that can be seen.
@@ -84,9 +89,18 @@ pub(crate) fn boot_id() -> Option<String> {
 
 /// A file of `/proc` that fits into a page, in one read: they say that they are empty, and then it takes many.
 pub(crate) fn read_small(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
     let mut text = Vec::with_capacity(4096);
-    fs::File::open(path)?.read_to_end(&mut text)?;
-    Ok(text)
+    // Not by `read_to_end`, which asks for the size first: that is 0 for all of these.
+    let mut buffer = [0; 4096];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(text),
+            Ok(count) => text.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A process that cannot be confused with another for as long as this is held.

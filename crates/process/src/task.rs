@@ -111,14 +111,16 @@ pub(crate) fn start(
 ) -> Result<Started, SpawnError> {
     let Born {
         init,
-        ends,
+        control,
+        stdout,
+        stderr,
+        failure,
         file,
         folder,
     } = born;
-    let control = Control::new(ends.control).map_err(SpawnError::Resources)?;
-    let launch = Launch::new(ends.failure).map_err(SpawnError::Resources)?;
-    let (readers, output) =
-        Readers::start(ends.stdout, ends.stderr).map_err(SpawnError::Resources)?;
+    let control = Control::new(control).map_err(SpawnError::Resources)?;
+    let launch = Launch::new(failure).map_err(SpawnError::Resources)?;
+    let (readers, output) = Readers::start(stdout, stderr).map_err(SpawnError::Resources)?;
     let (exit, exited) = watch::channel(None);
     let (pid, pid_known) = oneshot::channel();
     let task = Task {
@@ -183,8 +185,12 @@ impl Task {
         let left = self.clean_up(end).await;
         let tail = readers.finish().await;
         let (asked, status) = (self.asked, self.status);
+        let linger = self.init.linger();
         // Whoever learns of the end finds nothing of it left here.
         drop(self);
+        if let Some(linger) = linger {
+            drop(spawn(linger));
+        }
         if let Some(waiting) = waiting {
             let died =
                 || SpawnError::Init(io::Error::other("it was killed before the program began"));

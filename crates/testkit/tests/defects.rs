@@ -68,8 +68,8 @@ use jackfield::{
 };
 use jackfield_testkit::{
     Again, Dial, Program, Rig, alive_with, as_program, bench_host, environment, eventually,
-    host_in, manifest, open_files, package, packed, quick, shell, states, tell, until, until_file,
-    until_state, within,
+    host_in, manifest, open_files, package, packed, quick, shell, states, tell, tree_of, until,
+    until_file, until_state, within,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -177,8 +177,10 @@ async fn r11_host_that_counts() {
         assert_eq!(within(follower.next()).await, None);
     };
     let metrics = Handle::current().metrics();
-    // What is made once is made now.
+    // What is made once is made now; the init for the next launch is there a moment later.
     round().await;
+    let helpers = || tree_of(std::process::id()).len() == 2;
+    eventually(Duration::from_secs(5), "what forks is there", helpers).await;
     let (files, tasks) = (open_files(), metrics.num_alive_tasks());
     for _ in 0..21 {
         round().await;
@@ -187,6 +189,7 @@ async fn r11_host_that_counts() {
         metrics.num_alive_tasks() <= tasks
     })
     .await;
+    eventually(Duration::from_secs(5), "nothing else is", helpers).await;
     tell(&json!({"files": [files, open_files()], "tasks": [tasks, metrics.num_alive_tasks()]}));
     within(host.shutdown(Duration::from_secs(5))).await;
 }

@@ -70,15 +70,20 @@ impl Runtime for LocalRuntime {
         let home = installation_folder(&self.data, id);
         let keep = self.keep;
         Box::pin(async move {
-            let broken = |panic| failure(Stage::Deploy, format!("unpacking failed: {panic}"));
-            let packages = home.join("packages");
-            let (digest, deployment) = tokio::task::spawn_blocking(move || deploy(&home, &package))
+            // Dropped with this future: whoever gives the deployment up has nothing more removed.
+            let wanted = Arc::new(());
+            let still = Arc::downgrade(&wanted);
+            let work = move || {
+                let (digest, deployment) = deploy(&home, &package)?;
+                if still.strong_count() > 0 {
+                    prune(&home.join("packages"), keep, &digest);
+                }
+                Ok(deployment)
+            };
+            let deployment = tokio::task::spawn_blocking(work)
                 .await
-                .map_err(broken)??;
-            // A step of its own: whoever gives the deployment up has nothing more removed.
-            tokio::task::spawn_blocking(move || prune(&packages, keep, &digest))
-                .await
-                .map_err(broken)?;
+                .map_err(|panic| failure(Stage::Deploy, format!("unpacking failed: {panic}")))??;
+            drop(wanted);
             Ok(deployment)
         })
     }

@@ -1,22 +1,21 @@
-//! The init: between host and program for as long as the tree lives. Forked, never exec'ed.
+//! The init: between host and program for as long as the tree lives. Forked by the forker, never exec'ed.
 //!
-//! Protocol on the control socket. Host to init, one byte each: `G` go, `K` kill everything, 1 to 64 a signal for the
+//! Protocol on the control socket. Host to init: a [`Job`]; then, one byte each: `K` kill everything, 1 to 64 a signal for the
 //! program's group. The end of the stream means the same as `K`: the host is gone. Init to host: [`Report`]s.
 
-#![expect(unsafe_code, reason = "sheds its memory")]
+#![expect(unsafe_code, reason = "gives memory back that the program has used")]
 
 use std::ffi::c_long;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 
-use super::plan::{KEPT, Plan};
+use super::job::Job;
 use super::sys::{self, Waited};
-use super::{children, memory, program, text};
+use super::{children, program};
+use crate::command::Command;
 
 /// What the host tells the init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// The lease is written: fork the program.
-    Go,
     /// Kill everything and end.
     Kill,
     /// A signal, 1 to 64, for the program's process group.
@@ -40,12 +39,10 @@ pub(crate) enum Report {
 const LONGEST_ROUND: u32 = 50;
 
 impl Message {
-    const GO: u8 = b'G';
     const KILL: u8 = b'K';
 
     pub(crate) fn byte(self) -> u8 {
         match self {
-            Self::Go => Self::GO,
             Self::Kill => Self::KILL,
             Self::Signal(number) => number,
         }
@@ -79,82 +76,79 @@ impl Report {
     }
 }
 
-/// The init's whole life, in the child of a fork. All signals are blocked.
-pub(super) fn run(plan: &Plan) -> ! {
-    let control = plan.fds.control.as_raw_fd();
-    match set_up(plan) {
-        Ok((signals, program)) => {
-            let cgroup = plan
-                .fds
-                .cgroup
-                .as_ref()
-                .map(|cgroup| cgroup.kill.as_raw_fd());
-            // SAFETY: the plan, and all else that the host had, is not used from here on; the host's spawner is a
-            // thread of its own.
-            unsafe { memory::shed() };
-            Watch {
-                control,
-                signals,
-                cgroup,
-                program,
-                alive: true,
-                told: false,
-            }
-            .run()
-        }
-        Err(errno) => {
-            tell(control, Report::Failed(errno));
-            sys::exit(1)
-        }
-    }
+/// What an init is forked with. All descriptors are closed by an `execve`.
+pub(super) struct Given {
+    /// The control socket.
+    pub(super) control: RawFd,
+    /// A number can be read here once there is a job.
+    pub(super) begin: RawFd,
+    /// A control group for the tree, to fork the program into, or -1.
+    pub(super) cgroup: RawFd,
+    /// Kills all in it when `1` is written; or -1.
+    pub(super) cgroup_kill: RawFd,
 }
 
-/// Up to the fork of the program: the descriptor that tells of ended children, and the program's pid; or an errno.
-fn set_up(plan: &Plan) -> Result<(RawFd, i32), i32> {
-    let fds = &plan.fds;
-    let (control, null) = (fds.control.as_raw_fd(), fds.null.as_raw_fd());
-    sys::reset_signal_handlers();
-    close_all_but(&fds.sorted());
+/// The init's whole life, in a child of the forker. All signals are blocked, the standard streams lead nowhere.
+pub(super) fn run(given: &Given) -> ! {
+    // All that the program uses until it is executed stands here, in a function that does not return.
+    let mut stack = program::Stack::new();
+    let (signals, job) = set_up(given).unwrap_or_else(|errno| fail(given, errno));
+    let start = program::Start::new(job, given).unwrap_or_else(|errno| fail(given, errno));
+    let program = check(start.fork(&mut stack)).unwrap_or_else(|errno| fail(given, errno));
+    start.close_in_init();
+    sys::close(given.cgroup);
+    // The forker's keeper of the place.
+    sys::close(Command::INHERITED_FD);
+    let cgroup = if start.in_cgroup() {
+        given.cgroup_kill
+    } else {
+        sys::close(given.cgroup_kill);
+        -1
+    };
+    Watch {
+        control: given.control,
+        signals,
+        cgroup,
+        start: &start,
+        executed: start.executed(),
+        program,
+        alive: true,
+        told: false,
+    }
+    .run()
+}
+
+fn fail(given: &Given, errno: i32) -> ! {
+    tell(given.control, Report::Failed(errno));
+    sys::exit(1)
+}
+
+/// Up to its job: the descriptor that tells of ended children, and the job; or an errno.
+fn set_up(given: &Given) -> Result<(RawFd, Job), i32> {
     check(sys::setsid())?;
     check(sys::become_subreaper())?;
     sys::set_name(c"jackfield-init");
-    for stdio in 0..=2 {
-        check(sys::dup_to(null, stdio))?;
-    }
     let signals = check(sys::child_signals())?;
-
-    let mut go = [0];
-    if sys::read(control, &mut go) != 1 || go != [Message::GO] {
+    // It may have been forked ahead of time, and there may never be anything for it to do. The job itself does not wake it:
+    // whoever is woken by what is written to a socket may be put on the processor of the one who writes, and wait there
+    // until that has nothing more to do.
+    sys::wait(given.begin, given.control);
+    sys::close(given.begin);
+    let Some(job) = Job::receive(given.control) else {
         sys::exit(0);
-    }
-    let cgroup = fds.cgroup.as_ref().map(|cgroup| cgroup.folder.as_raw_fd());
-    let program = check(program::start(plan, cgroup))?;
-    if let Some(folder) = cgroup {
-        sys::close(folder);
-    }
-    // What is left open here would outlive the program's end of it: outputs that never end, a socket that listens
-    // and that nobody serves.
-    for fd in [
-        null,
-        fds.stdout.as_raw_fd(),
-        fds.stderr.as_raw_fd(),
-        fds.failure.as_raw_fd(),
-    ] {
-        sys::close(fd);
-    }
-    if let Some(fd) = &fds.inherited {
-        sys::close(fd.as_raw_fd());
-    }
-    // Keep no folder of the host's from being unmounted.
-    sys::chdir(c"/");
-    Ok((signals, program))
+    };
+    Ok((signals, job?))
 }
 
-struct Watch {
+struct Watch<'a> {
     control: RawFd,
     signals: RawFd,
-    /// Kills the control group.
-    cgroup: Option<RawFd>,
+    /// Kills the control group, or -1.
+    cgroup: RawFd,
+    start: &'a program::Start<'a>,
+    /// Ends when the program has been executed, or has died; -1 from then on. Until then it may share this memory,
+    /// and with it libc's `errno`: until then no system call fails here, but when somebody stops the program.
+    executed: RawFd,
     program: i32,
     /// The program has not been reaped: its pid, and so its group's, cannot be anybody else's.
     alive: bool,
@@ -162,13 +156,11 @@ struct Watch {
     told: bool,
 }
 
-impl Watch {
+impl Watch<'_> {
     fn run(mut self) -> ! {
         while self.watch() {}
         // In one step what can be; it catches nearly everything there is in practice.
-        if let Some(kill) = self.cgroup {
-            sys::write(kill, b"1");
-        }
+        sys::write(self.cgroup, b"1");
         self.signal_group(libc::SIGKILL);
         let mut wait = 1_u32;
         loop {
@@ -187,7 +179,14 @@ impl Watch {
 
     /// Waits for one thing to happen and handles it. `false` when the tree is to end.
     fn watch(&mut self) -> bool {
-        let [control, signals] = sys::poll([self.control, self.signals], None);
+        let [control, signals, executed] =
+            sys::poll([self.control, self.signals, self.executed], None);
+        if executed {
+            sys::close(self.executed);
+            self.executed = -1;
+            // SAFETY: the program has memory of its own now, or none.
+            unsafe { self.start.unload() };
+        }
         let mut go_on = true;
         if control {
             let mut bytes = [0; 64];
@@ -264,31 +263,6 @@ fn check(result: c_long) -> Result<i32, i32> {
     }
 }
 
-/// Closes all descriptors but these, which are in rising order and above 3.
-fn close_all_but(keep: &[RawFd; KEPT]) {
-    let mut first = 0_u32;
-    for end in keep.iter().map(|fd| *fd as u32).chain([u32::MAX]) {
-        // The last one is `u32::MAX`, which no descriptor is.
-        if first < end && sys::close_range(first, end.wrapping_sub(1)) < 0 {
-            return close_listed(keep);
-        }
-        first = end.wrapping_add(1);
-    }
-}
-
-/// The same for kernels before 5.9.
-fn close_listed(keep: &[RawFd; KEPT]) {
-    let close = |fd: u32, folder: RawFd| {
-        let fd = fd as RawFd;
-        if fd > 2 && fd != folder && !keep.contains(&fd) {
-            sys::close(fd);
-        }
-    };
-    if !text::numbers(c"/proc/self/fd", close) {
-        (3..4096).for_each(|fd| close(fd, -1));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,7 +282,7 @@ mod tests {
 
     #[test]
     fn no_signal_is_a_word() {
-        assert!(Message::Go.byte() > 64 && Message::Kill.byte() > 64);
+        assert!(Message::Kill.byte() > 64);
         assert_eq!(Message::Signal(9).byte(), 9);
     }
 }

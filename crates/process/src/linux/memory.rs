@@ -1,19 +1,16 @@
-//! Giving back what the init got from the host by being its copy.
+//! Giving back what the forker got from the host by being its copy.
 //!
-//! The copy costs nothing at first, but every page that the host changes later would be kept, as it was, for the init
-//! alone, for as long as the plugin runs. And a deleted file that was mapped would keep its blocks.
+//! The copy costs nothing at first, but every page that the host changes later would be kept, as it was, for the forker
+//! alone, and the table of it all be copied for each init. And a deleted file that was mapped would keep its blocks.
 
-#![expect(
-    unsafe_code,
-    reason = "unmaps memory that the init does not use any more"
-)]
+#![expect(unsafe_code, reason = "unmaps memory that is not used any more")]
 
 use super::{sys, text};
 
 /// Smaller mappings are left alone: they are not worth it, and some belong to the dynamic linker.
 const SMALLEST: usize = 256 * 1024;
 
-/// How far around the stack pointer and the thread-local storage memory is kept.
+/// How far around the stack pointer and the thread-local storage memory is kept, the kernel's own place there among it.
 const AROUND: usize = 256 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +23,14 @@ struct Range {
 enum Kind {
     /// Private, writable, of no file: the heaps and stacks of the host.
     Anonymous,
+    /// Nobody can use it: what lies between them.
+    Closed,
     /// Shared with the host.
     Shared,
     Other,
 }
 
-/// Gives back all large anonymous memory but the stack in use, and all shared memory.
+/// Gives back all large anonymous memory but the stack in use, and all shared memory: what is left is quickly forked.
 ///
 /// # Safety
 ///
@@ -39,10 +38,13 @@ enum Kind {
 /// thread, and run on the stack of a thread that is not the main one, with its thread-local storage beside it.
 pub(super) unsafe fn shed() {
     let here = 0_u8;
-    let keep = [
-        around((&raw const here) as usize),
-        around(sys::tls_address()),
-    ];
+    let here = (&raw const here) as usize;
+    let (low, high) = sys::tls_addresses();
+    let tls = Range {
+        start: around(low).start,
+        end: around(high).end,
+    };
+    let keep = [around(here), tls];
     text::lines(c"/proc/thread-self/maps", |line| {
         let Some((range, kind)) = parse(line) else {
             return;
@@ -52,12 +54,14 @@ pub(super) unsafe fn shed() {
                 for part in without(range, keep) {
                     if part.start < part.end {
                         // SAFETY: by the contract of this function only what is in `keep` is used.
-                        unsafe { sys::forget(part.start, part.end.wrapping_sub(part.start)) };
+                        unsafe { sys::unmap(part.start, part.end.wrapping_sub(part.start)) };
                     }
                 }
             }
-            // SAFETY: as above; neither code nor stack is in shared mappings.
-            Kind::Shared => unsafe { sys::unmap(range.start, range.end.wrapping_sub(range.start)) },
+            // SAFETY: as above; neither code nor stack is in shared mappings, or in those that cannot be read.
+            Kind::Shared | Kind::Closed => unsafe {
+                sys::unmap(range.start, range.end.wrapping_sub(range.start));
+            },
             Kind::Anonymous | Kind::Other => {}
         }
     });
@@ -109,6 +113,7 @@ fn parse(line: &[u8]) -> Option<(Range, Kind)> {
     let name = words.next().unwrap_or_default();
     let kind = match mode {
         [.., b's'] => Kind::Shared,
+        b"---p" if file == b"0" => Kind::Closed,
         [_, b'w', _, b'p']
             if file == b"0"
                 && (name.is_empty() || name == b"[heap]" || name.starts_with(b"[anon")) =>
@@ -144,6 +149,11 @@ mod tests {
         assert_eq!(
             kind("7f00-7f10 rw-p 00000000 00:00 0      [anon: glibc: malloc]"),
             Some(Kind::Anonymous)
+        );
+        assert_eq!(kind("7f00-7f10 ---p 00000000 00:00 0 "), Some(Kind::Closed));
+        assert_eq!(
+            kind("7f00-7f10 ---p 000b9000 fe:00 326269 /usr/lib/libc.so.6"),
+            Some(Kind::Other)
         );
         assert_eq!(
             kind("7f00-7f10 rw-p 00000000 00:00 0      [stack]"),

@@ -1,73 +1,58 @@
-//! All that the init and the program need, made ready before the fork: afterwards nothing can be allocated.
+//! All that an init and its program need, made ready by the host and sent there.
 
-use std::ffi::{CString, OsStr, c_char};
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::ptr;
+use std::sync::Arc;
 
-use rustix::io::fcntl_dupfd_cloexec;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::cgroup::Handles;
+use super::job::{Head, Job};
 use crate::command::Command;
 use crate::error::SpawnError;
 use crate::lookup;
 
-/// How many descriptors the init begins with.
-pub(super) const KEPT: usize = 8;
-
-/// What is executed, in the form of `execve(2)`.
+/// A command in the form in which an init takes it.
 pub(super) struct Plan {
-    /// The file, for error messages.
-    pub(super) file: PathBuf,
-    pub(super) program: CString,
-    argv: Array,
-    envp: Array,
-    pub(super) folder: CString,
-    pub(super) fds: Descriptors,
+    /// What of it stands in memory: see [`sheet`].
+    sheet: File,
+    length: usize,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    /// Where the program says what failed before its `execve`; closed by it.
+    failure: OwnedFd,
+    go: OwnedFd,
+    inherited: Option<Arc<OwnedFd>>,
+    cgroup: bool,
 }
 
 /// What a command means on this disk.
 pub(super) struct Found {
-    file: PathBuf,
-    folder: PathBuf,
-}
-
-/// The init's ends. All numbers are above 3, all are closed by an `execve`.
-pub(super) struct Descriptors {
-    pub(super) control: OwnedFd,
-    pub(super) null: OwnedFd,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
-    /// Where the program says what failed before its `execve`; closed by it.
-    pub(super) failure: OwnedFd,
-    /// What the program is given beside its standard streams.
-    pub(super) inherited: Option<OwnedFd>,
-    /// The tree's control group.
-    pub(super) cgroup: Option<Handles>,
+    /// The file that is executed.
+    pub(super) file: PathBuf,
+    /// The folder it runs in.
+    pub(super) folder: PathBuf,
 }
 
 /// The host's ends.
 #[derive(Debug)]
-pub(crate) struct Ends {
-    pub(crate) control: UnixStream,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
-    pub(crate) failure: OwnedFd,
-}
-
-/// C strings and the pointers to them.
-struct Array {
-    /// Never looked at again, but the pointers lead into them.
-    _strings: Vec<CString>,
-    pointers: Vec<*const c_char>,
+pub(super) struct Ends {
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+    pub(super) failure: OwnedFd,
+    /// An event that says when the program may run, and not a pipe, for the same reason as in `init::set_up`.
+    pub(super) go: OwnedFd,
 }
 
 impl Found {
-    /// Looks for it. Takes as long as the disk does, so this is not for the thread that forks.
     pub(super) fn new(command: &Command) -> Result<Self, SpawnError> {
         let folder = folder(command.folder.as_deref())?;
         let path = command
@@ -80,91 +65,126 @@ impl Found {
 }
 
 impl Plan {
-    pub(super) fn new(
-        command: &Command,
-        found: Found,
-        cgroup: Option<Handles>,
-    ) -> Result<(Self, Ends), SpawnError> {
-        let Found { file, folder } = found;
-        let program = c_string(file.as_os_str(), "the program's path")?;
+    /// Makes all that a launch needs.
+    pub(super) fn new(command: &Command, found: &Found) -> Result<(Self, Ends), SpawnError> {
+        let text = text(command, found)?;
+        Self::of(command, &text).map_err(SpawnError::Resources)
+    }
 
-        let mut argv = vec![c_string(&command.program, "the program")?];
-        for (index, arg) in command.args.iter().enumerate() {
-            argv.push(c_string(arg, &format!("argument {}", index + 1))?);
-        }
-        let mut envp = Vec::with_capacity(command.env.len());
-        for (key, value) in &command.env {
-            let what = format!("the environment variable {key:?}");
-            if key.is_empty() || key.as_bytes().contains(&b'=') {
-                return Err(SpawnError::Invalid {
-                    what,
-                    why: "its name is empty or holds '='",
-                });
-            }
-            let mut entry = key.clone();
-            entry.push("=");
-            entry.push(value);
-            envp.push(c_string(&entry, &what)?);
-        }
-        let folder = c_string(folder.as_os_str(), "the folder")?;
-        let (fds, ends) =
-            descriptors(command.inherited.as_deref(), cgroup).map_err(SpawnError::Resources)?;
+    fn of(command: &Command, text: &[u8]) -> io::Result<(Self, Ends)> {
+        let (stdout, program_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr, program_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (failure, program_failure) = pipe_with(PipeFlags::CLOEXEC)?;
+        let go = eventfd(0, EventfdFlags::CLOEXEC)?;
         let plan = Self {
-            file,
-            program,
-            argv: Array::new(argv),
-            envp: Array::new(envp),
-            folder,
-            fds,
+            sheet: sheet(text)?,
+            length: text.len(),
+            stdout: program_stdout,
+            stderr: program_stderr,
+            failure: program_failure,
+            go: go.try_clone()?,
+            inherited: command.inherited.clone(),
+            cgroup: command.cgroup,
+        };
+        let ends = Ends {
+            stdout,
+            stderr,
+            failure,
+            go,
         };
         Ok((plan, ends))
     }
 
-    pub(super) fn argv(&self) -> *const *const c_char {
-        self.argv.pointers.as_ptr()
-    }
-
-    pub(super) fn envp(&self) -> *const *const c_char {
-        self.envp.pointers.as_ptr()
-    }
-}
-
-impl Descriptors {
-    /// All of them, in rising order.
-    pub(super) fn sorted(&self) -> [RawFd; KEPT] {
-        // Where there is no such thing, another number stands twice.
-        let group = self.cgroup.as_ref();
-        let folder = group.map_or(&self.control, |group| &group.folder);
-        let kill = group.map_or(&self.control, |group| &group.kill);
-        let inherited = self.inherited.as_ref().unwrap_or(&self.control);
-        let mut all = [
-            &self.control,
-            &self.null,
-            &self.stdout,
-            &self.stderr,
-            &self.failure,
-            inherited,
-            folder,
-            kill,
-        ]
-        .map(AsRawFd::as_raw_fd);
-        all.sort_unstable();
-        all
+    /// Sends it to an init that waits for it.
+    pub(super) fn send(&self, control: &UnixStream) -> io::Result<()> {
+        let head = Head {
+            length: self.length,
+            inherited: self.inherited.is_some(),
+            cgroup: self.cgroup,
+        };
+        let mut fds = vec![
+            self.stdout.as_fd(),
+            self.stderr.as_fd(),
+            self.failure.as_fd(),
+            self.go.as_fd(),
+            self.sheet.as_fd(),
+        ];
+        fds.extend(self.inherited.as_ref().map(|fd| fd.as_fd()));
+        send(control, &head.bytes(), &fds)
     }
 }
 
-impl Array {
-    fn new(strings: Vec<CString>) -> Self {
-        let pointers = strings
-            .iter()
-            .map(|string| string.as_ptr())
-            .chain([ptr::null()])
-            .collect();
-        Self {
-            _strings: strings,
-            pointers,
+/// Sends a message with descriptors. No SIGPIPE for a host that did not ask for it.
+pub(super) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Job::MOST_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::Error::other("no room for descriptors in a message"));
+    }
+    let bytes = [io::IoSlice::new(bytes)];
+    sendmsg(socket, &bytes, &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// What is executed, as [`Job::load`] reads it: words of this machine and then strings that end with a NUL. A word is
+/// where a string begins, counted from the start:
+///
+/// ```text
+/// program  folder  number of arguments  number of variables  argument ... 0  variable ... 0
+/// ```
+fn text(command: &Command, found: &Found) -> Result<Vec<u8>, SpawnError> {
+    let program = c_string(found.file.as_os_str(), "the program's path")?;
+    let folder = c_string(found.folder.as_os_str(), "the folder")?;
+    let mut args = vec![c_string(&command.program, "the program")?];
+    for (index, arg) in command.args.iter().enumerate() {
+        args.push(c_string(arg, &format!("argument {}", index + 1))?);
+    }
+    let mut env = Vec::with_capacity(command.env.len());
+    for (key, value) in &command.env {
+        env.push(variable(key, value)?);
+    }
+
+    let word = size_of::<usize>();
+    let head = (Job::WORDS + args.len() + 1 + env.len() + 1) * word;
+    let (mut words, mut strings) = (Vec::with_capacity(head), Vec::new());
+    let add = |words: &mut Vec<u8>, string: &CString, strings: &mut Vec<u8>| {
+        words.extend((head + strings.len()).to_ne_bytes());
+        strings.extend(string.as_bytes_with_nul());
+    };
+    add(&mut words, &program, &mut strings);
+    add(&mut words, &folder, &mut strings);
+    words.extend(args.len().to_ne_bytes());
+    words.extend(env.len().to_ne_bytes());
+    for list in [args, env] {
+        for string in &list {
+            add(&mut words, string, &mut strings);
         }
+        words.extend(0_usize.to_ne_bytes());
     }
+    words.append(&mut strings);
+    Ok(words)
+}
+
+/// `KEY=value`.
+fn variable(key: &OsStr, value: &OsStr) -> Result<CString, SpawnError> {
+    let what = format!("the environment variable {key:?}");
+    if key.is_empty() || key.as_bytes().contains(&b'=') {
+        return Err(SpawnError::Invalid {
+            what,
+            why: "its name is empty or holds '='",
+        });
+    }
+    let mut entry: OsString = key.to_owned();
+    entry.push("=");
+    entry.push(value);
+    c_string(&entry, &what)
+}
+
+/// A file that is nowhere on a disk: it holds what the program's environment holds.
+fn sheet(text: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("jackfield-plan", MemfdFlags::CLOEXEC)?);
+    file.write_all(text)?;
+    Ok(file)
 }
 
 /// The folder to run in, absolute.
@@ -190,60 +210,4 @@ fn c_string(text: &OsStr, what: &str) -> Result<CString, SpawnError> {
         what: what.to_owned(),
         why: "it holds a NUL byte",
     })
-}
-
-fn descriptors(
-    inherited: Option<&OwnedFd>,
-    cgroup: Option<Handles>,
-) -> io::Result<(Descriptors, Ends)> {
-    let (control, init_control) = UnixStream::pair()?;
-    control.set_nonblocking(true)?;
-    let null = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    let (stdout, program_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (stderr, program_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (failure, program_failure) = pipe_with(PipeFlags::CLOEXEC)?;
-    let cgroup = match cgroup {
-        Some(Handles { folder, kill }) => Some(Handles {
-            folder: out_of_the_way(folder)?,
-            kill: out_of_the_way(kill)?,
-        }),
-        None => None,
-    };
-    let fds = Descriptors {
-        control: out_of_the_way(init_control.into())?,
-        null: out_of_the_way(null.into())?,
-        stdout: out_of_the_way(program_stdout)?,
-        stderr: out_of_the_way(program_stderr)?,
-        failure: out_of_the_way(program_failure)?,
-        inherited: match inherited {
-            Some(fd) => Some(fcntl_dupfd_cloexec(fd, FIRST_FREE)?),
-            None => None,
-        },
-        cgroup,
-    };
-    Ok((
-        fds,
-        Ends {
-            control,
-            stdout,
-            stderr,
-            failure,
-        },
-    ))
-}
-
-/// Above the standard streams and what the program inherits.
-const FIRST_FREE: RawFd = Command::INHERITED_FD + 1;
-
-/// Not where one of the program's descriptors will be: a host that closed its standard input gets 0 for the next one
-/// it opens.
-fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
-    if fd.as_raw_fd() >= FIRST_FREE {
-        Ok(fd)
-    } else {
-        Ok(fcntl_dupfd_cloexec(&fd, FIRST_FREE)?)
-    }
 }

@@ -2,11 +2,13 @@
 
 #![expect(unsafe_code, reason = "forks, and execve takes pointers")]
 
-use std::ffi::c_long;
-use std::os::fd::{AsRawFd, RawFd};
+use std::ffi::{c_long, c_void};
+use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
+use std::ptr;
 
-use super::init::{self, Report};
-use super::plan::Plan;
+use super::init::{self, Given, Report};
+use super::job::{Job, Loaded};
 use super::sys;
 use crate::command::Command;
 
@@ -62,14 +64,84 @@ impl Failure {
     }
 }
 
-/// Forks what becomes the program. Its pid, or a negated errno. Runs in the init.
-pub(super) fn start(plan: &Plan, cgroup: Option<RawFd>) -> c_long {
-    let init = sys::getpid();
-    // Not by a vfork: the program may stop the init, its parent, which has to put away its own end of the failure pipe
-    // by then. SAFETY: the child keeps to the rules of this module.
-    match unsafe { fork_into(cgroup) } {
-        0 => run(plan, init),
-        pid => pid,
+/// What the program begins with.
+pub(super) struct Start<'a> {
+    job: Job,
+    loaded: Loaded,
+    given: &'a Given,
+    init: i32,
+    /// A pipe that ends when the program has been executed, or has died: the end to read, and the end to hold.
+    alive: [RawFd; 2],
+}
+
+/// Where the program runs until it is executed, where it shares the init's memory.
+pub(super) struct Stack([MaybeUninit<u128>; 2048]);
+
+impl Stack {
+    pub(super) fn new() -> Self {
+        Self([MaybeUninit::uninit(); _])
+    }
+}
+
+impl<'a> Start<'a> {
+    /// Or an errno.
+    pub(super) fn new(job: Job, given: &'a Given) -> Result<Self, i32> {
+        Ok(Self {
+            loaded: job.load()?,
+            job,
+            given,
+            init: sys::getpid(),
+            alive: sys::pipe()?,
+        })
+    }
+
+    /// Forks what becomes the program. Its pid, or a negated errno. Runs in the init.
+    ///
+    /// Where possible the program shares the init's memory until it is executed, as after a vfork, which saves copying the
+    /// table of it. But the init goes on meanwhile: the program may stop it as soon as it runs, and the init has to put
+    /// away its own end of the failure pipe by then.
+    pub(super) fn fork(&self, stack: &mut Stack) -> c_long {
+        let cgroup = self.in_cgroup().then_some(self.given.cgroup);
+        // The kernel may not be able to fork into a control group; a filter may not let it share memory.
+        for cgroup in [cgroup, None] {
+            let argument = ptr::from_ref(self).cast();
+            // SAFETY: the child keeps to the rules of this module, and what it is given is on the stack of a function
+            // that does not return.
+            let pid = unsafe { sys::fork_sharing(cgroup, &mut stack.0, run, argument) };
+            if pid >= 0 {
+                return pid;
+            }
+        }
+        // SAFETY: the child keeps to the rules of this module.
+        match unsafe { fork(cgroup) } {
+            0 => run(ptr::from_ref(self).cast()),
+            pid => pid,
+        }
+    }
+
+    pub(super) fn in_cgroup(&self) -> bool {
+        self.job.head.cgroup && self.given.cgroup >= 0
+    }
+
+    /// Closes what is the program's alone.
+    pub(super) fn close_in_init(&self) {
+        self.job.close();
+        let [_, hold] = self.alive;
+        sys::close(hold);
+    }
+
+    /// Ends when the program has been executed, or has died.
+    pub(super) fn executed(&self) -> RawFd {
+        let [read, _] = self.alive;
+        read
+    }
+
+    /// # Safety
+    ///
+    /// The program must have been executed, or have died.
+    pub(super) unsafe fn unload(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.loaded.unload() };
     }
 }
 
@@ -78,23 +150,29 @@ pub(super) fn start(plan: &Plan, cgroup: Option<RawFd>) -> c_long {
 /// # Safety
 ///
 /// As [`sys::fork`].
-unsafe fn fork_into(cgroup: Option<RawFd>) -> c_long {
-    // SAFETY: passed on to the caller.
-    match cgroup.map(|cgroup| unsafe { sys::fork_into(cgroup) }) {
-        Some(pid @ 0..) => pid,
-        // SAFETY: the same.
-        Some(_) | None => unsafe { sys::fork() },
+unsafe fn fork(cgroup: Option<RawFd>) -> c_long {
+    if let Some(cgroup) = cgroup {
+        // SAFETY: passed on to the caller.
+        let pid = unsafe { sys::fork_into(cgroup) };
+        if pid >= 0 {
+            return pid;
+        }
     }
+    // SAFETY: the same.
+    unsafe { sys::fork() }
 }
 
-/// Becomes the program. Runs in a child that the init has just forked.
-fn run(plan: &Plan, init: i32) -> ! {
-    let failure = become_it(plan, init);
-    sys::write(plan.fds.failure.as_raw_fd(), &failure.bytes());
+/// Becomes the program. Runs in a child that the init has just forked; it is given a [`Start`].
+extern "C" fn run(start: *const c_void) -> ! {
+    // SAFETY: by `Start::fork`.
+    let start = unsafe { &*start.cast::<Start<'_>>() };
+    let failure = become_it(start);
+    sys::write(start.job.failure, &failure.bytes());
     sys::exit(127)
 }
 
-fn become_it(plan: &Plan, init: i32) -> Failure {
+fn become_it(start: &Start<'_>) -> Failure {
+    let Start { job, loaded, .. } = start;
     let fail = |stage, result: c_long| Failure {
         stage,
         errno: result.wrapping_neg() as i32,
@@ -102,43 +180,43 @@ fn become_it(plan: &Plan, init: i32) -> Failure {
     let set = [
         sys::die_with_parent(),
         sys::setsid(),
-        stdio(plan.fds.null.as_raw_fd(), 0),
-        stdio(plan.fds.stdout.as_raw_fd(), 1),
-        stdio(plan.fds.stderr.as_raw_fd(), 2),
-        match &plan.fds.inherited {
-            Some(fd) => stdio(fd.as_raw_fd(), Command::INHERITED_FD),
-            None => 0,
+        sys::dup_to(job.stdout, 1),
+        sys::dup_to(job.stderr, 2),
+        if job.inherited < 0 {
+            0
+        } else {
+            sys::dup_to(job.inherited, Command::INHERITED_FD)
         },
     ];
     // If the init died before it was to be told of, nobody will.
-    if sys::getppid() != init {
+    if sys::getppid() != start.init {
         sys::exit(127);
     }
     // Not by the init, which may come to it only after the program has begun.
-    init::tell(plan.fds.control.as_raw_fd(), Report::Forked(sys::getpid()));
+    init::tell(start.given.control, Report::Forked(sys::getpid()));
     if let Some(result) = set.into_iter().find(|result| *result < 0) {
         return fail(Stage::Set, result);
     }
-    let result = sys::chdir(&plan.folder);
+    // SAFETY: a string, as below.
+    let result = unsafe { sys::change_folder(loaded.folder) };
     if result < 0 {
         return fail(Stage::Folder, result);
     }
-    // The init has put all handlers back; only what it blocks is left.
+    if sys::read(job.go, &mut [0; 8]) != 8 {
+        sys::exit(127);
+    }
+    // The forker has put all handlers back; only what it blocks is left.
     sys::set_signal_mask(0);
     let mut tries = 0_u32;
     loop {
-        // SAFETY: the plan keeps both arrays as `execve` wants them.
-        let result = unsafe { sys::execve(&plan.program, plan.argv(), plan.envp()) };
+        // SAFETY: both arrays are as `execve` wants them.
+        let result = unsafe { sys::execve(loaded.program, loaded.argv, loaded.envp) };
         tries = tries.wrapping_add(1);
         if result != -c_long::from(libc::ETXTBSY) || tries >= BUSY_TRIES {
             return fail(Stage::Exec, result);
         }
         sys::poll([], Some(BUSY_WAIT));
     }
-}
-
-fn stdio(from: RawFd, to: RawFd) -> c_long {
-    sys::dup_to(from, to)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 )]
 
 use std::ffi::{c_char, c_int, c_long, c_void};
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::ptr;
 
@@ -40,10 +41,16 @@ fn errno() -> c_int {
     unsafe { *libc::__errno_location() }
 }
 
-/// Where this thread's thread-local storage lies.
-pub(super) fn tls_address() -> usize {
-    // SAFETY: only asks for an address.
-    unsafe { libc::__errno_location() as usize }
+/// Two places in this thread's thread-local storage, the lower one first: of libc's variables, and of libc's thread.
+pub(super) fn tls_addresses() -> (usize, usize) {
+    // SAFETY: only asks for addresses.
+    let (errno, thread) = unsafe {
+        (
+            libc::__errno_location() as usize,
+            libc::pthread_self() as usize,
+        )
+    };
+    (errno.min(thread), errno.max(thread))
 }
 
 /// Blocks every signal, those that libc keeps for itself too, and returns the mask as it was.
@@ -96,28 +103,90 @@ pub(super) unsafe fn fork() -> c_long {
     return call!(libc::SYS_clone, 0, libc::SIGCHLD, 0, 0, 0);
 }
 
-/// The same, into a control group.
+/// The same, but whose child it is: that of this process's parent.
+///
+/// # Safety
+///
+/// As [`fork`].
+pub(super) unsafe fn fork_for_parent() -> c_long {
+    let flags = libc::SIGCHLD | libc::CLONE_PARENT;
+    #[cfg(not(target_arch = "s390x"))]
+    return call!(libc::SYS_clone, flags, 0, 0, 0, 0);
+    #[cfg(target_arch = "s390x")]
+    return call!(libc::SYS_clone, 0, flags, 0, 0, 0);
+}
+
+/// A `struct clone_args` of version 2.
+fn clone_args(mut flags: u64, cgroup: Option<RawFd>, stack: (usize, usize)) -> [u64; 11] {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    if cgroup.is_some() {
+        flags |= CLONE_INTO_CGROUP;
+    }
+    let cgroup = cgroup.map_or(0, |cgroup| cgroup as u64);
+    let (start, size) = (stack.0 as u64, stack.1 as u64);
+    let signal = libc::SIGCHLD as u64;
+    [flags, 0, 0, 0, signal, start, size, 0, 0, 0, cgroup]
+}
+
+/// A fork into a control group.
 ///
 /// # Safety
 ///
 /// As [`fork`].
 pub(super) unsafe fn fork_into(cgroup: RawFd) -> c_long {
-    // A `struct clone_args` of version 2: the flags first, then the signal for the end as the fifth, the group last.
-    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-    let args: [u64; 11] = [
-        CLONE_INTO_CGROUP,
-        0,
-        0,
-        0,
-        libc::SIGCHLD as u64,
-        0,
-        0,
-        0,
-        0,
-        0,
-        cgroup as u64,
-    ];
+    let args = clone_args(0, Some(cgroup), (0, 0));
     call!(libc::SYS_clone3, args.as_ptr(), size_of_val(&args))
+}
+
+/// A fork, into a control group or not, whose child runs on a stack of its own in the memory of this process, until it
+/// executes something or ends. Not on every architecture.
+///
+/// # Safety
+///
+/// As [`fork`]; and the stack, and what the argument leads to, must stay as they are until the child has executed
+/// something. Libc's `errno` is the same one in both.
+#[cfg(target_arch = "x86_64")]
+pub(super) unsafe fn fork_sharing(
+    cgroup: Option<RawFd>,
+    stack: &mut [MaybeUninit<u128>],
+    run: extern "C" fn(*const c_void) -> !,
+    argument: *const c_void,
+) -> c_long {
+    let stack = (stack.as_mut_ptr() as usize, size_of_val(stack));
+    let args = clone_args(libc::CLONE_VM as u64, cgroup, stack);
+    let result: c_long;
+    // SAFETY: the parent goes on behind it with nothing changed but what is listed. The child, whose registers are the
+    // same but for the stack pointer, which is aligned to 16 bytes, calls a function that does not return.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r8",
+            "call r9",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 => result,
+            in("rdi") args.as_ptr(),
+            in("rsi") size_of_val(&args),
+            in("r8") argument,
+            in("r9") run,
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    result
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) unsafe fn fork_sharing(
+    _cgroup: Option<RawFd>,
+    _stack: &mut [MaybeUninit<u128>],
+    _run: extern "C" fn(*const c_void) -> !,
+    _argument: *const c_void,
+) -> c_long {
+    -c_long::from(libc::ENOSYS)
 }
 
 pub(super) fn exit(code: c_int) -> ! {
@@ -170,8 +239,20 @@ pub(super) fn set_name(name: &std::ffi::CStr) {
     call!(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0);
 }
 
+/// Nothing for a negative number, which is none.
 pub(super) fn close(fd: RawFd) {
-    call!(libc::SYS_close, fd);
+    if fd >= 0 {
+        call!(libc::SYS_close, fd);
+    }
+}
+
+/// The end to read and the end to write, closed by an `execve`; or an errno.
+pub(super) fn pipe() -> Result<[RawFd; 2], i32> {
+    let mut ends = [-1; 2];
+    match call!(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) {
+        0 => Ok(ends),
+        errno => Err(narrow(errno).wrapping_neg()),
+    }
 }
 
 /// Closes all from `first` to `last`; fails where the kernel does not know the call (before 5.9).
@@ -182,6 +263,39 @@ pub(super) fn close_range(first: u32, last: u32) -> c_long {
 /// Makes `to` the same as `from`, open across an `execve`. They must differ.
 pub(super) fn dup_to(from: RawFd, to: RawFd) -> c_long {
     call!(libc::SYS_dup3, from, to, 0)
+}
+
+/// The same, closed by an `execve`.
+pub(super) fn dup_to_cloexec(from: RawFd, to: RawFd) -> c_long {
+    call!(libc::SYS_dup3, from, to, libc::O_CLOEXEC)
+}
+
+/// Receives one message, whose descriptors are closed by an `execve`.
+///
+/// # Safety
+///
+/// All that the header points to must be there to be written to.
+pub(super) unsafe fn receive(fd: RawFd, message: &mut libc::msghdr) -> c_long {
+    loop {
+        let header = ptr::from_mut(message);
+        let result = call!(libc::SYS_recvmsg, fd, header, libc::MSG_CMSG_CLOEXEC);
+        if result != -c_long::from(libc::EINTR) {
+            return result;
+        }
+    }
+}
+
+/// A copy of a file in memory, to be read and written: its address, or a negated errno.
+pub(super) fn copy(fd: RawFd, length: usize) -> c_long {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE);
+    // SAFETY: a new mapping, where the kernel finds room for it. A plain system call in every libc; it is used because
+    // its number and its arguments differ between architectures.
+    let address = unsafe { libc::mmap(ptr::null_mut(), length, access, kind, fd, 0) };
+    if address == libc::MAP_FAILED {
+        -c_long::from(errno())
+    } else {
+        address.addr() as c_long
+    }
 }
 
 pub(super) fn open(path: &std::ffi::CStr, flags: c_int) -> c_long {
@@ -216,6 +330,15 @@ pub(super) fn chdir(path: &std::ffi::CStr) -> c_long {
     call!(libc::SYS_chdir, path.as_ptr())
 }
 
+/// The same.
+///
+/// # Safety
+///
+/// It must be a C string.
+pub(super) unsafe fn change_folder(path: *const c_char) -> c_long {
+    call!(libc::SYS_chdir, path)
+}
+
 /// A descriptor that is readable when a child has ended; `SIGCHLD` must be blocked. Does not block.
 pub(super) fn child_signals() -> c_long {
     let mask = 1_u64 << (libc::SIGCHLD - 1);
@@ -231,9 +354,18 @@ pub(super) fn child_signals() -> c_long {
 /// Waits until one of the descriptors is readable or closed, for ever without `milliseconds`; which ones are.
 /// One that is negative is never ready.
 pub(super) fn poll<const N: usize>(fds: [RawFd; N], milliseconds: Option<u32>) -> [bool; N] {
-    let mut set = fds.map(|fd| libc::pollfd {
+    poll_for(fds.map(|fd| (fd, libc::POLLIN)), milliseconds)
+}
+
+/// Waits until the first is readable, or one of them is closed. What comes on the second wakes nobody.
+pub(super) fn wait(first: RawFd, second: RawFd) {
+    poll_for([(first, libc::POLLIN), (second, 0)], None);
+}
+
+fn poll_for<const N: usize>(fds: [(RawFd, i16); N], milliseconds: Option<u32>) -> [bool; N] {
+    let mut set = fds.map(|(fd, events)| libc::pollfd {
         fd,
-        events: libc::POLLIN,
+        events,
         revents: 0,
     });
     let time = milliseconds.map(|all| libc::timespec {
@@ -293,15 +425,6 @@ pub(super) fn peek(pid: i32) -> Waited {
     }
 }
 
-/// Gives the pages of a mapping back; what is read there later is zero.
-///
-/// # Safety
-///
-/// Nothing in the range may be used any more.
-pub(super) unsafe fn forget(start: usize, length: usize) {
-    call!(libc::SYS_madvise, start, length, libc::MADV_DONTNEED);
-}
-
 /// Removes a mapping.
 ///
 /// # Safety
@@ -315,13 +438,13 @@ pub(super) unsafe fn unmap(start: usize, length: usize) {
 ///
 /// # Safety
 ///
-/// Both arrays must end with a null pointer and hold pointers to C strings before it.
+/// The path must be a C string, and both arrays must end with a null pointer and hold pointers to C strings before it.
 pub(super) unsafe fn execve(
-    path: &std::ffi::CStr,
+    path: *const c_char,
     argv: *const *const c_char,
     envp: *const *const c_char,
 ) -> c_long {
-    call!(libc::SYS_execve, path.as_ptr(), argv, envp)
+    call!(libc::SYS_execve, path, argv, envp)
 }
 
 /// What the kernel returns where the value always fits.

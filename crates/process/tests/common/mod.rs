@@ -108,6 +108,20 @@ pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|stat| stat[0] != "Z" && stat[0] != "X")
 }
 
+/// The programs of this process that have been forked, and wait for the word to run.
+pub fn waiting_programs() -> BTreeSet<u32> {
+    let is_init = |pid: &u32| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name.trim_end() == "jackfield-init"
+    };
+    let this = std::process::id();
+    let parent_of = |pid: u32| stat(pid).and_then(|stat| stat[1].parse::<u32>().ok());
+    pids()
+        .filter(|pid| is_init(pid) && alive(*pid))
+        .filter(|pid| parent_of(*pid).is_some_and(|init| parent_of(init) == Some(this)))
+        .collect()
+}
+
 /// Every process but this one whose environment holds the mark.
 pub fn with_mark(mark: &str) -> BTreeSet<u32> {
     pids()
