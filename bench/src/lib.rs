@@ -12,6 +12,7 @@ pub mod bare;
 pub mod crowd;
 pub mod ours;
 pub mod payload;
+pub mod place;
 pub mod usage;
 
 pub mod driver;

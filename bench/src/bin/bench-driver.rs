@@ -17,6 +17,9 @@ use jackfield_bench::protocol::{Failure, serve};
 /// A driver of the benchmark: reads commands, one line of JSON each, and answers with how long they took
 #[derive(Debug, Parser)]
 struct Options {
+    /// MiB of memory that this process has besides, as a large application would
+    #[arg(long, default_value_t = 0)]
+    ballast: usize,
     #[command(subcommand)]
     driver: Which,
 }
@@ -71,7 +74,9 @@ async fn main() -> Result<(), Failure> {
     let program = |name: &str| beside.with_file_name(name);
     let (peer, plugin) = (program("bench-peer"), program("bench-plugin"));
     let (kv, bind) = (program("bench-kv"), program("bench-bind"));
-    match Options::parse().driver {
+    let options = Options::parse();
+    let _ballast: Vec<_> = (0..options.ballast).map(|_| vec![1_u8; 1 << 20]).collect();
+    match options.driver {
         Which::BareWs => serve("bare WebSocket", BareWs::start(&peer).await?).await,
         Which::BareTasks => serve("bare WebSocket", BareTasks::start(&peer).await?).await,
         Which::BareFrames => serve("bare frames", BareFrames::start(&peer)?).await,

@@ -2,6 +2,7 @@
 
 use crate::driver::Driver;
 use crate::lab::Lab;
+use crate::place::{Place, place};
 use crate::protocol::Failure;
 use crate::results::{Role, Row};
 use crate::stats::quantile;
@@ -33,6 +34,8 @@ struct Runner {
     many: u64,
     p50: Vec<f64>,
     p99: Vec<f64>,
+    apart: Vec<f64>,
+    together: Vec<f64>,
     rate: Vec<f64>,
 }
 
@@ -76,6 +79,8 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
             many: (slice * rate).clamp(64.0, 200_000.0) as u64,
             p50: Vec::new(),
             p99: Vec::new(),
+            apart: Vec::new(),
+            together: Vec::new(),
             rate: Vec::new(),
         });
     }
@@ -86,17 +91,43 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
             runner.p99.push(quantile(&each, 0.99) * 1e6);
         }
         for runner in &mut runners {
+            for at in [Place::Apart, Place::Together] {
+                place(&runner.driver, at)?;
+                let each = runner.driver.latencies(runner.one / 2, BYTES).await?;
+                let figures = match at {
+                    Place::Together => &mut runner.together,
+                    Place::Apart | Place::Anywhere => &mut runner.apart,
+                };
+                figures.push(quantile(&each, 0.5) * 1e6);
+            }
+            place(&runner.driver, Place::Anywhere)?;
+        }
+        for runner in &mut runners {
             let rate = runner.driver.rate(runner.many, IN_FLIGHT, BYTES).await?;
             runner.rate.push(rate);
         }
     }
     let mut p50 = Row::new(NAME, "call-one-p50", "One call in flight, median", "µs");
     let mut p99 = Row::new(NAME, "call-one-p99", "One call in flight, 99 of 100", "µs");
+    let mut apart = Row::new(
+        NAME,
+        "call-one-apart",
+        "One call in flight, median, each end on a processor of its own",
+        "µs",
+    );
+    let mut together = Row::new(
+        NAME,
+        "call-one-together",
+        "One call in flight, median, both ends on one processor",
+        "µs",
+    );
     let mut rate = Row::new(NAME, "call-many", "64 calls in flight", "calls/s").more_is_better();
     for runner in runners {
         let Runner { driver, role, .. } = runner;
         p50.add(&driver.label, role, runner.p50);
         p99.add(&driver.label, role, runner.p99);
+        apart.add(&driver.label, role, runner.apart);
+        together.add(&driver.label, role, runner.together);
         rate.add(&driver.label, role, runner.rate);
         driver.end().await?;
     }
@@ -113,6 +144,13 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         .target(CHANNEL, GO_PLUGIN, 1.0)
         .target(CHANNEL, FTL, 1.0);
     let p99 = p99.target(WS, BARE_WS, 1.5);
+    let apart = apart
+        .note("The driver with all its threads is pinned to one processor, all that it has started to another one.")
+        .target(WS, BARE_WS, 1.2)
+        .target(WS, GO_PLUGIN, 0.75)
+        .target(WS, STORYDEN, 0.75)
+        .target(LOCAL, BARE_FRAMES, 1.2);
+    let together = together.note("Both are pinned to the same processor. What is left is what is computed, and four system calls.");
     let rate = rate
         .note(
             "There are two floors. In one a single task writes up to 64 messages together, reads whatever is there and \
@@ -127,5 +165,5 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         .target(CHANNEL, BARE_GRPC, 1.0 / 1.1)
         .target(CHANNEL, GO_PLUGIN, 1.0)
         .target(CHANNEL, FTL, 1.0);
-    Ok(vec![p50, p99, rate])
+    Ok(vec![p50, apart, together, p99, rate])
 }

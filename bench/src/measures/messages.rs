@@ -52,7 +52,7 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         rows.push(
             row.note("One at a time, of parameters; the answer is as large.")
                 .target(WS, BARE_WS, 0.8)
-                .target(LOCAL, BARE_FRAMES, 0.8),
+                .target(LOCAL, BARE_WS, 0.8),
         );
     }
     for (driver, ..) in drivers {

@@ -56,7 +56,36 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
             .target(&ours(kind), GO_PLUGIN, 1.0)
             .target(&ours(kind), FTL, 1.0);
     }
-    Ok(vec![row.note(
+    let row = row.note(
         "The same executable with and without Jackfield around it. Without: fork, exec, connect in a busy loop, one answer.",
-    )])
+    );
+    Ok(vec![row, large(lab).await?])
+}
+
+/// The same by a host that has much memory of its own.
+async fn large(lab: &Lab) -> Result<Row, Failure> {
+    let (small, large) = ("a small host", "a host of 1 GiB");
+    let mebibytes = lab.least(1024, 64).to_string();
+    let mut field = [
+        (lab.driver(small, &["local"]).await?, Vec::new()),
+        (
+            lab.driver(large, &["--ballast", &mebibytes, "local"])
+                .await?,
+            Vec::new(),
+        ),
+    ];
+    for round in 0..lab.rounds(50) + 1 {
+        for (driver, rounds) in &mut field {
+            let took = driver.spawns(1).await?;
+            if round > 0 {
+                rounds.extend(took.iter().map(|seconds| seconds * 1e3));
+            }
+        }
+    }
+    let mut row = Row::new(NAME, "spawn-large", "Spawn by a large host", "ms");
+    for (driver, rounds) in field {
+        row.add(&driver.label, Role::Ours, rounds);
+        driver.end().await?;
+    }
+    Ok(row.note("To the first answer of a plugin that takes the socket. To fork a process is to copy the table of all its memory."))
 }
