@@ -40,7 +40,7 @@
 //!
 //! Inits are forked by the *forker*, a fork of this process that gave all its memory back: a spawn takes as long in a
 //! process of gigabytes as in a small one, and stops none of its threads. It is there while a [`Child`] is,
-//! and 10 s longer, or a [`Prepared`]. What this process hands down to its children is looked at before each spawn, and the forker made
+//! and some seconds longer, or a [`Prepared`]. What this process hands down to its children is looked at before each spawn, and the forker made
 //! anew when it has changed: users, groups, capabilities, umask, limits, root, control group, `oom_score_adj`, filters of system
 //! calls. Not scheduling, namespaces, Landlock rules or the label of a security module: these are those of the forker's birth.
 //!

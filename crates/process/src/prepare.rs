@@ -12,7 +12,7 @@ pub struct Prepared {
 }
 
 /// Makes ready what every spawn needs, for as long as the result is kept: a small process that forks the inits. Without
-/// this the first [`Child`](crate::Child) makes it, and it ends 10 s after the last one.
+/// this the first [`Child`](crate::Child) makes it, and it ends some seconds after the last one.
 ///
 /// Worth its while early, when this process is small, but after it has given up privileges: what it gives up later is in
 /// reach until the next spawn. It takes as long as a fork, some 50 ms for each GiB that this process has in its memory,

@@ -147,11 +147,11 @@ impl Forker {
         Ok(place.keep(forker))
     }
 
-    /// The same where this is the one that there is, and nobody keeps it beside the one who asks.
-    pub(super) fn keep_last(self: &Arc<Self>) -> Option<Kept> {
+    /// The same where this is the one that there is, and nobody keeps it.
+    pub(super) fn keep_if_nobody_does(self: &Arc<Self>) -> Option<Kept> {
         let mut place = lock(&PLACE);
-        let last = place.keepers == 0 && std::ptr::eq(place.forker.as_ptr(), Arc::as_ptr(self));
-        (last && Arc::strong_count(self) == 1).then(|| place.keep(Arc::clone(self)))
+        let kept = place.keepers > 0 || !std::ptr::eq(place.forker.as_ptr(), Arc::as_ptr(self));
+        (!kept).then(|| place.keep(Arc::clone(self)))
     }
 
     /// The init that has been forked ahead of time, and what has to be kept for as long as it lives.

@@ -20,7 +20,7 @@ use crate::cgroup::Cgroup;
 use crate::lease::{LeaseFile, Process};
 use crate::procfs::Stat;
 
-/// How long the forker is kept after the last child.
+/// How long the forker is kept after the first child of those that end while nobody else keeps it.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// An init. Dropped, it is reaped in the background, and its lease removed if it left nothing behind; its control socket
@@ -61,7 +61,7 @@ impl Init {
 
     /// Keeps what forked it for a while, where nobody else does: who has run one program may run another one soon.
     pub(crate) fn linger(&self) -> Option<impl Future<Output = ()> + Send + 'static + use<>> {
-        let kept = self.forker.as_ref()?.keep_last()?;
+        let kept = self.forker.as_ref()?.keep_if_nobody_does()?;
         Some(async move {
             sleep(LINGER).await;
             drop(kept);
