@@ -1,11 +1,12 @@
 //! The parts that speak to the kernel.
 //!
-//! What runs in the forker, in the init and in the program before its `execve` is in `forker` (`run` and below),
-//! `message`, `job`, `init`, `program`, `children`, `memory`, `text` and `sys`. It was forked off one thread of a process with many, so it
-//! must not allocate, lock, panic or unwind: no indexing, no arithmetic that is checked in debug builds, nothing of `std`
-//! that could do any of these.
+//! What runs in the forker, in the init and in the program before its `execve` is in `forking`, `message`, `job`, `init`,
+//! `program`, `children`, `memory`, `text` and `sys`. It was forked off one thread of a process with many, so it must not
+//! allocate, lock, panic or unwind: no indexing, no arithmetic that is checked in debug builds, nothing of `std` that could
+//! do any of these.
 
 mod forker;
+mod forking;
 mod handle;
 mod plan;
 mod spawner;
