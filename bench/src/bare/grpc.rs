@@ -20,15 +20,22 @@ pub struct BareGrpc {
 }
 
 impl BareGrpc {
-    /// Starts the plugin with a socket that listens already, and connects.
+    /// Starts the plugin with a socket that listens already, and connects. In a session of its own, as Jackfield's plugins
+    /// are, or in the driver's.
     ///
     /// # Errors
     /// When that fails.
-    pub async fn start(plugin: &Path) -> Result<Self, Failure> {
+    pub async fn start(plugin: &Path, session: bool) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path)?;
-        let plugin = Command::new(plugin)
+        let mut command = match session {
+            true => Command::new("setsid"),
+            false => Command::new(plugin),
+        };
+        // `setsid` becomes the program that it is given.
+        command.args(session.then_some(plugin));
+        let plugin = command
             .env("JACKFIELD_LISTEN_FD", "0")
             .env("FTL_BIND", "http://127.0.0.1:9")
             .stdin(Stdio::from(OwnedFd::from(listener)))
