@@ -119,11 +119,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(mut channel) = self.up() {
+            return channel.call(request);
+        }
         let this = self.clone();
         Box::pin(async move {
-            if let Some(mut channel) = this.up() {
-                return channel.call(request).await;
-            }
             let given = deadline(request.headers());
             let begun = Instant::now();
             let until = later(given.unwrap_or(this.wait_at_most));

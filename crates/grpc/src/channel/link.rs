@@ -6,10 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 
 use super::error::ChannelError;
 use crate::endpoint::KeepAlive;
@@ -39,19 +38,6 @@ pub(crate) enum Link {
     Down(ChannelError),
 }
 
-/// hyper's own tasks, one for the connection and one for each call that is open.
-#[derive(Clone)]
-struct Tasks(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tasks
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.0.spawn(task);
-    }
-}
-
 /// Begins to connect. The connection lasts until the other side ends it, or all receivers, and with them all who
 /// could use it, are dropped; calls that are under way then go on.
 pub(crate) fn open(connector: Arc<Connector>, keep_alive: KeepAlive) -> watch::Receiver<Link> {
@@ -62,9 +48,8 @@ pub(crate) fn open(connector: Arc<Connector>, keep_alive: KeepAlive) -> watch::R
 }
 
 async fn run(connector: Arc<Connector>, keep_alive: KeepAlive, link: watch::Sender<Link>) {
-    let tasks = Tasks(TaskTracker::new());
     let connected = tokio::select! {
-        connected = timeout(CONNECT, connect(&connector, keep_alive, &tasks)) => connected,
+        connected = timeout(CONNECT, connect(&connector, keep_alive)) => connected,
         () = link.closed() => return,
     };
     let timed_out = || {
@@ -88,17 +73,15 @@ async fn run(connector: Arc<Connector>, keep_alive: KeepAlive, link: watch::Send
         Err(error) => error,
     };
     link.send_replace(Link::Down(down));
-    tasks.0.close();
-    tasks.0.wait().await;
 }
 
 async fn connect(
     connector: &Connector,
     keep_alive: KeepAlive,
-    tasks: &Tasks,
 ) -> Result<(Sender, impl Future<Output = hyper::Result<()>>), ChannelError> {
     let stream = TokioIo::new(connector.connect().await?);
-    let mut builder = http2::Builder::new(tasks.clone());
+    // Its tasks, one for the connection and one for each open call, end with them.
+    let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)

@@ -39,8 +39,8 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 /// - A failure is answered, where the call is gRPC's, with the status that any client understands: `UNAVAILABLE`,
 ///   `DEADLINE_EXCEEDED`, …; the [`ChannelError`] is among the response's extensions. Other calls get it as an error.
 ///
-/// To be used inside a tokio runtime with I/O and time enabled. Dropping a call's future resets the call. The
-/// connection ends when the last channel and the last call are gone.
+/// To be used inside a tokio runtime with I/O and time enabled. Over an open connection a call is sent at once, not when
+/// its future is first polled; dropping that resets the call. The connection ends when the last channel and the last call are gone.
 #[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
@@ -50,7 +50,9 @@ pub struct Channel {
 pub(crate) struct Config {
     pub(crate) connector: Arc<Connector>,
     pub(crate) authority: Authority,
-    /// Marked as sensitive.
+    /// Not marked as sensitive, for HTTP/2 would not compress it then: it is what is longest in most requests. Whoever
+    /// compares sizes learns nothing of it, since only all of it is ever found to be the same. It is put into a request
+    /// when nobody else sees that any more.
     pub(crate) token: HeaderValue,
     pub(crate) keep_alive: KeepAlive,
     pub(crate) default_timeout: Option<Duration>,
@@ -150,6 +152,14 @@ impl Shared {
             Ok(Link::Up(sender)) => Ok(sender.clone()),
             Ok(Link::Down(error)) => Err(error.clone()),
             Ok(Link::Connecting) | Err(_) => Err(ChannelError::Closed),
+        }
+    }
+
+    /// The open connection's, if there is one.
+    pub(crate) fn up(&self) -> Option<Sender> {
+        match &*self.link().as_ref()?.borrow() {
+            Link::Up(sender) if !sender.is_closed() => Some(sender.clone()),
+            Link::Connecting | Link::Up(_) | Link::Down(_) => None,
         }
     }
 
