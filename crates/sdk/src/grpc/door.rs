@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use connectrpc::{ConnectError, ConnectRpcService, Dispatcher, Router};
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either};
 use http::header::{CONTENT_TYPE, TRAILER};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
-use jackfield_wire::grpc;
 use tokio::sync::watch;
 use tower_service::Service;
 
@@ -17,7 +17,7 @@ use super::health::{self, Stage};
 use super::paths::{Body, Paths};
 use super::refuse;
 use super::starting::Starting;
-use super::token::Token;
+use super::token::{self, Token};
 
 const TRAILERS: &str = "grpc-status, grpc-message, grpc-status-details-bin";
 
@@ -57,41 +57,42 @@ impl Door {
     }
 
     /// Answers one request. Never fails: a panic is an answer too.
-    pub(crate) async fn answer(self: Arc<Self>, mut request: Request<Body>) -> Response<Answer> {
-        if let Some(token) = &self.token
-            && !token.is_in(request.headers())
-        {
-            let error = ConnectError::unauthenticated(
-                "this plugin answers its host alone: the request does not carry its token",
-            );
-            return refuse::after(refuse::error(error, &request), request).await;
-        }
-        if self.token.is_some() {
-            // It has done its work. Handlers log headers, and hand them on.
-            request.headers_mut().remove(grpc::TOKEN_HEADER);
-        }
+    ///
+    /// In a piece of memory below a kilobyte, which an allocator has at hand: for more, a thread takes a lock, often one
+    /// that another thread holds. So what few requests need is in pieces of its own.
+    pub(crate) fn answer(
+        self: Arc<Self>,
+        mut request: Request<Body>,
+    ) -> BoxFuture<'static, Response<Answer>> {
         lower_type(request.headers_mut());
-        let head = {
-            let mut head = Request::new(());
-            *head.headers_mut() = request.headers().clone();
-            *head.version_mut() = request.version();
-            head
-        };
-        let answer = match self.open.get() {
-            Some(open) => open.answer(request).boxed(),
-            None => self.not_yet(request).boxed(),
-        };
-        let mut answer = AssertUnwindSafe(answer)
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| refuse::error(panicked(), &head));
-        if head.version() < Version::HTTP_2 && is_grpc(&answer) {
-            // In HTTP/1.1, trailers that are not announced are not sent.
-            answer
-                .headers_mut()
-                .insert(TRAILER, HeaderValue::from_static(TRAILERS));
+        let (kind, version) = (refuse::kind(&request), request.version());
+        if let Some(token) = &self.token {
+            if !token.is_in(request.headers()) {
+                let error = ConnectError::unauthenticated(
+                    "this plugin answers its host alone: the request does not carry its token",
+                );
+                return refuse::after(refuse::error(error, kind), request).boxed();
+            }
+            // It has done its work. Handlers log headers, and hand them on.
+            request.headers_mut().remove(token::HEADER);
         }
-        answer
+        let answer = async move {
+            match self.open.get() {
+                Some(open) => open.answer(request).await,
+                None => self.not_yet(request).boxed().await,
+            }
+        };
+        let answer = AssertUnwindSafe(answer).catch_unwind().map(move |answer| {
+            let mut answer = answer.unwrap_or_else(|_| refuse::error(panicked(), kind));
+            if version < Version::HTTP_2 && is_grpc(&answer) {
+                // In HTTP/1.1, trailers that are not announced are not sent.
+                answer
+                    .headers_mut()
+                    .insert(TRAILER, HeaderValue::from_static(TRAILERS));
+            }
+            answer
+        });
+        answer.boxed()
     }
 
     async fn not_yet(&self, request: Request<Body>) -> Response<Answer> {
@@ -109,23 +110,24 @@ impl Door {
             return answer.map(Answer::Rpc);
         }
         let error = ConnectError::unavailable("the plugin is starting");
-        refuse::after(refuse::error(error, &request), request).await
+        refuse::after(refuse::error(error, refuse::kind(&request)), request).await
     }
 }
 
 impl Open {
-    async fn answer(&self, request: Request<Body>) -> Response<Answer> {
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Answer>> + Send {
         if self.paths.has(request.uri().path()) {
-            return self.by_path(request).await;
+            return Either::Left(self.by_path(request).boxed());
         }
-        let Some(method) = self.rpc.dispatcher().lookup(service_path(&request)) else {
-            return refuse::after(refuse::not_found(), request).await;
+        let refused = match self.rpc.dispatcher().lookup(service_path(&request)) {
+            Some(method) => refuse::by_head(&request, method),
+            None => Some(refuse::not_found()),
         };
-        if let Some(refused) = refuse::by_head(&request, method) {
-            return refuse::after(refused, request).await;
+        if let Some(refused) = refused {
+            return Either::Left(refuse::after(refused, request).boxed());
         }
-        let Ok(answer) = self.rpc.clone().call(request).await;
-        answer.map(Answer::Rpc)
+        let answer = self.rpc.clone().call(request);
+        Either::Right(answer.map(|Ok(answer)| answer.map(Answer::Rpc)))
     }
 
     async fn by_path(&self, request: Request<Body>) -> Response<Answer> {

@@ -23,8 +23,14 @@ const DRAIN: Duration = Duration::from_secs(1);
 const DRAIN_STREAM: Duration = Duration::from_millis(100);
 
 /// An error in the caller's protocol.
-pub(crate) fn error<B>(error: ConnectError, request: &Request<B>) -> Response<Answer> {
-    error.into_http_response(request.headers()).map(Answer::Rpc)
+pub(crate) fn error(error: ConnectError, kind: Option<HeaderValue>) -> Response<Answer> {
+    let headers = kind.map(|kind| (CONTENT_TYPE, kind)).into_iter().collect();
+    error.into_http_response(&headers).map(Answer::Rpc)
+}
+
+/// What tells a caller's protocol.
+pub(crate) fn kind<B>(request: &Request<B>) -> Option<HeaderValue> {
+    request.headers().get(CONTENT_TYPE).cloned()
 }
 
 /// The path leads nowhere. Clients of every protocol read that as UNIMPLEMENTED.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -46,7 +47,6 @@ impl<F: Future<Output: Send + 'static> + Send + 'static> Executor<F> for Tracked
 }
 
 /// What a connection needs.
-#[derive(Clone)]
 struct Line {
     builder: Builder<Tracked>,
     door: Arc<Door>,
@@ -62,12 +62,12 @@ pub(crate) async fn accept(
     tasks: TaskTracker,
 ) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let line = Line {
+    let line = Arc::new(Line {
         builder: builder(&tasks),
         door,
         stopping: stopping.clone(),
         tasks: tasks.clone(),
-    };
+    });
     loop {
         let accepted = tokio::select! {
             biased;
@@ -82,7 +82,7 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        let line = line.clone();
+        let line = Arc::clone(&line);
         tasks.spawn(async move {
             line.serve(stream).await;
             drop(place);
@@ -118,14 +118,15 @@ fn builder(tasks: &TaskTracker) -> Builder<Tracked> {
 
 impl Line {
     /// Serves a connection to its end.
-    async fn serve(self, stream: Box<dyn Stream>) {
-        let line = self.clone();
+    async fn serve(self: Arc<Self>, stream: Box<dyn Stream>) {
+        let line = Arc::clone(&self);
         let used = Arc::new(AtomicBool::new(false));
         let using = Arc::clone(&used);
         let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
             using.store(true, Ordering::Relaxed);
-            let line = line.clone();
-            async move { Ok::<_, Infallible>(line.answer(request.map(Body)).await) }
+            Arc::clone(&line)
+                .answer(request.map(Body))
+                .map(Ok::<_, Infallible>)
         });
         let io = TokioIo::new(stream);
         let mut connection = pin!(self.builder.serve_connection_with_upgrades(io, service));
@@ -151,21 +152,26 @@ impl Line {
         }
     }
 
-    async fn answer(self, request: http::Request<Body>) -> http::Response<Answer> {
+    fn answer(
+        self: Arc<Self>,
+        request: http::Request<Body>,
+    ) -> BoxFuture<'static, http::Response<Answer>> {
         if self.stopping.is_requested() || !upgrade::is_wanted(&request) {
-            return self.door.answer(request).await;
+            return Arc::clone(&self.door).answer(request);
         }
-        match upgrade::take(request).await {
-            Ok((answer, upgrading)) => {
-                self.tasks.clone().spawn(self.go_on(upgrading));
-                answer
+        Box::pin(async move {
+            match upgrade::take(request).await {
+                Ok((answer, upgrading)) => {
+                    self.tasks.clone().spawn(self.go_on(upgrading));
+                    answer
+                }
+                Err(refused) => refused,
             }
-            Err(refused) => refused,
-        }
+        })
     }
 
     /// Boxed, since it is a connection within one.
-    fn go_on(self, upgrading: Upgrading) -> BoxFuture<'static, ()> {
+    fn go_on(self: Arc<Self>, upgrading: Upgrading) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             match upgrading.upgraded().await {
                 Ok(stream) => self.serve(Box::new(stream)).await,

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::hint::black_box;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use jackfield_wire::grpc;
+
+pub(crate) const HEADER: HeaderName = HeaderName::from_static(grpc::TOKEN_HEADER);
 
 /// What every request must carry.
 pub(crate) struct Token(Vec<u8>);
@@ -18,7 +20,7 @@ impl Token {
 
     /// Whether the request carries it, once.
     pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all(grpc::TOKEN_HEADER).iter();
+        let mut given = headers.get_all(HEADER).iter();
         match (given.next(), given.next()) {
             (Some(given), None) => same(&self.0, given.as_bytes()),
             _ => false,
@@ -51,7 +53,7 @@ mod tests {
         let with = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(grpc::TOKEN_HEADER, value.parse().unwrap());
+                headers.append(HEADER, value.parse().unwrap());
             }
             token.is_in(&headers)
         };
