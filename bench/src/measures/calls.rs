@@ -155,7 +155,7 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
     let together = together.note("Both are pinned to the same processor. What is left is what is computed, and four system calls.");
     let rate = rate
         .note(
-            "There are two floors. In one a single task writes up to 64 messages together, reads whatever is there and \
+            "Over the WebSocket there are two floors. In one a single task writes up to 64 messages together, reads whatever is there and \
              counts: nobody waits for an answer of his own. In the other 64 tasks do, as callers have to.",
         )
         .target(WS, BARE_TASKS, 0.7)

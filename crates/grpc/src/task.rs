@@ -1,4 +1,4 @@
-//! The one place where tasks begin.
+//! The one place where tasks of our own begin.
 
 use tokio::task::JoinHandle;
 

@@ -22,6 +22,7 @@ use crate::session::Session;
 /// (`grpc-timeout`, `connect-timeout-ms`; the policy's [`call_deadline`](crate::Policy::call_deadline) where it has
 /// none), in whichever state the session is; or fails at once with `UNAVAILABLE`, after [`fail_fast`](Self::fail_fast).
 /// A call that the plugin may have seen is never repeated: when its process ends under it, it fails with `UNAVAILABLE`.
+/// While the plugin is up, which process a call goes to is decided when it is made, not when its future is first polled.
 #[derive(Clone)]
 pub struct SessionChannel {
     session: Session,

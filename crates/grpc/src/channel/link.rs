@@ -39,7 +39,7 @@ pub(crate) enum Link {
 }
 
 /// Begins to connect. The connection lasts until the other side ends it, or all receivers, and with them all who
-/// could use it, are dropped; calls that are under way then go on.
+/// could use it, are dropped; answers that are under way then go on.
 pub(crate) fn open(connector: Arc<Connector>, keep_alive: KeepAlive) -> watch::Receiver<Link> {
     let (link, watched) = watch::channel(Link::Connecting);
     // Ends with its receivers.
@@ -63,7 +63,7 @@ async fn run(connector: Arc<Connector>, keep_alive: KeepAlive, link: watch::Send
             let end = tokio::select! {
                 end = &mut connection => end,
                 () = link.closed() => {
-                    // The last sender but for those of open calls goes with it.
+                    // The last sender goes with it.
                     link.send_replace(Link::Down(ChannelError::Closed));
                     connection.await
                 }
@@ -80,7 +80,7 @@ async fn connect(
     keep_alive: KeepAlive,
 ) -> Result<(Sender, impl Future<Output = hyper::Result<()>>), ChannelError> {
     let stream = TokioIo::new(connector.connect().await?);
-    // Its tasks, one for the connection and one for each open call, end with them.
+    // Its tasks, one for the connection and one or two for each open call, end with them.
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

@@ -40,7 +40,8 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 ///   `DEADLINE_EXCEEDED`, …; the [`ChannelError`] is among the response's extensions. Other calls get it as an error.
 ///
 /// To be used inside a tokio runtime with I/O and time enabled. Over an open connection a call is sent at once, not when
-/// its future is first polled; dropping that resets the call. The connection ends when the last channel and the last call are gone.
+/// its future is first polled; dropping that resets the call. The connection ends when the last channel and the last call
+/// are gone.
 #[derive(Clone)]
 pub struct Channel {
     shared: Arc<Shared>,

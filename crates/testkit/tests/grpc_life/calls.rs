@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use buffa::Message as _;
+use bytes::Bytes;
 use connectrpc::ErrorCode;
 use connectrpc::client::CallOptions;
+use http_body_util::Full;
 use jackfield_grpc::KeepAlive;
 use jackfield_testkit::grpc::{Bed, KvClient, get, put};
 use jackfield_testkit::{alive, eventually, until_file, within};
@@ -12,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tonic::codegen::Service as _;
 
 use crate::RIG;
 
@@ -403,6 +407,37 @@ async fn errors_of_the_plugin() {
         assert_eq!(error.code.grpc_code(), code);
         assert_eq!(error.message.as_deref(), Some("because"));
     }
+}
+
+/// Over an open connection a call is sent when it is made; nobody needs to poll it. Dropped, it is reset, and the connection
+/// stays. A runtime is not needed for that much.
+#[tokio::test]
+async fn a_call_that_is_not_polled() {
+    let bed = Bed::default();
+    let plugin = within(bed.spawn(RIG, "").spawn::<KvClient>())
+        .await
+        .unwrap();
+    let hold = bed.folder("hold");
+    let request = GetRequest {
+        key: format!("hold:{hold}"),
+        ..GetRequest::default()
+    };
+    // Not compressed, so many bytes.
+    let message = request.encode_to_vec();
+    let mut body = vec![0];
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
+    let request = http::Request::post("http://plugin/kv.v1.KvService/Get")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::new(Bytes::from(body)))
+        .unwrap();
+    let mut channel = plugin.endpoint.channel();
+    let call = std::thread::spawn(move || channel.call(request));
+    let call = call.join().unwrap();
+    within(until_file(format!("{hold}/began"))).await;
+    drop(call);
+    assert_eq!(get(&plugin.client, "connections").await.unwrap(), "1");
 }
 
 /// A call under way when the plugin is stopped ends with an error, soon.
