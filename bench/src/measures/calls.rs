@@ -139,9 +139,11 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         .target(WS, GO_PLUGIN, 0.75)
         .target(WS, STORYDEN, 0.75)
         .target(LOCAL, BARE_FRAMES, 1.2)
+        .target(SPAWN, BARE_GRPC_SESSION, 1.1)
         .target(SPAWN, BARE_GRPC, 1.1)
         .target(SPAWN, GO_PLUGIN, 1.0)
         .target(SPAWN, FTL, 1.0)
+        .target(CHANNEL, BARE_GRPC_SESSION, 1.1)
         .target(CHANNEL, BARE_GRPC, 1.1)
         .target(CHANNEL, GO_PLUGIN, 1.0)
         .target(CHANNEL, FTL, 1.0);
@@ -162,9 +164,11 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         .target(WS, GO_PLUGIN, 4.0)
         .target(WS, STORYDEN, 3.0)
         .target(SPAWN, BARE_GRPC_SESSION, 1.0 / 1.1)
+        .target(SPAWN, BARE_GRPC, 1.0 / 1.1)
         .target(SPAWN, GO_PLUGIN, 1.0)
         .target(SPAWN, FTL, 1.0)
         .target(CHANNEL, BARE_GRPC_SESSION, 1.0 / 1.1)
+        .target(CHANNEL, BARE_GRPC, 1.0 / 1.1)
         .target(CHANNEL, GO_PLUGIN, 1.0)
         .target(CHANNEL, FTL, 1.0);
     Ok(vec![p50, apart, together, p99, rate])
