@@ -29,20 +29,21 @@ impl BareGrpc {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path)?;
-        let mut command = match session {
-            true => Command::new("setsid"),
-            false => Command::new(plugin),
-        };
         // `setsid` becomes the program that it is given.
-        command.args(session.then_some(plugin));
-        let plugin = command
+        let program = match session {
+            true => Path::new("setsid"),
+            false => plugin,
+        };
+        let plugin = Command::new(program)
+            .args(session.then_some(plugin))
             .env("JACKFIELD_LISTEN_FD", "0")
             .env("FTL_BIND", "http://127.0.0.1:9")
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
-            .spawn()?;
+            .spawn()
+            .map_err(|error| format!("{} does not start: {error}", program.display()))?;
         let uri: http::Uri = "http://localhost".parse()?;
         let connection = Http2Connection::connect_unix(path, uri.clone()).await?;
         let config = ClientConfig::new(uri).with_protocol(Protocol::Grpc);
