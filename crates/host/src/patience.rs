@@ -69,17 +69,22 @@ impl Patience {
         }
         let mut state = self.0.lock();
         state.insert(until, who);
-        if !state.runs {
-            state.runs = true;
-            let look = look_at_all(Arc::clone(&self.0));
+        let starts = !std::mem::replace(&mut state.runs, true);
+        drop(state);
+        if starts {
+            // Not under the lock: a runtime that is shutting down drops the task here and now, and
+            // that takes the lock.
+            let shared = Arc::clone(&self.0);
+            let over = false;
+            let look = look_at_all(Running { shared, over });
             let look = self.0.gone.clone().run_until_cancelled_owned(look);
             self.0.tracker.spawn_on(look, runtime);
         }
     }
 }
 
-async fn look_at_all(shared: Arc<Shared>) {
-    let mut runs = Runs(Some(Arc::clone(&shared)));
+async fn look_at_all(mut running: Running) {
+    let shared = Arc::clone(&running.shared);
     while let Some(due) = shared.due() {
         sleep_until(due).await;
         let now = Instant::now();
@@ -92,17 +97,21 @@ async fn look_at_all(shared: Arc<Shared>) {
             }
         }
     }
-    runs.0 = None;
+    running.over = true;
 }
 
-/// Where the task ends in another way than for want of somebody to look at, with its runtime or by
-/// a panic, whoever comes next starts it anew.
-struct Runs(Option<Arc<Shared>>);
+/// The task's hold on what it looks at: when it goes, however it goes, whoever comes next starts
+/// another.
+struct Running {
+    shared: Arc<Shared>,
+    /// Nobody waited any more. Another task may run already.
+    over: bool,
+}
 
-impl Drop for Runs {
+impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(shared) = &self.0 {
-            shared.lock().runs = false;
+        if !self.over {
+            self.shared.lock().runs = false;
         }
     }
 }
@@ -221,5 +230,44 @@ mod tests {
         tracker.close();
         tracker.wait().await;
         assert!(waiter.looked.lock().unwrap().is_empty());
+    }
+
+    /// Asks for patience when it is dropped.
+    struct Asks(Patience, Arc<Waiter>, Handle);
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.0.watch(self.0.until(), weak(&self.1), &self.2);
+        }
+    }
+
+    /// A task that is spawned on a runtime that is shutting down is dropped right away. Here that
+    /// left the belief that there is a task, and nobody started another.
+    #[test]
+    fn a_runtime_that_ends_meanwhile_takes_nothing_but_its_task_along() {
+        let (patience, tracker, _gone) = patience(Duration::from_secs(30));
+        let ending = runtime();
+        let waiter = waiter(Instant::now(), &[]);
+        let asks = Asks(
+            patience.clone(),
+            Arc::clone(&waiter),
+            ending.handle().clone(),
+        );
+        ending.spawn(async move {
+            let _asks = asks;
+            std::future::pending::<()>().await;
+        });
+        drop(ending);
+        assert!(!patience.0.lock().runs);
+        let next = runtime();
+        patience.watch(patience.until(), weak(&waiter), next.handle());
+        assert_eq!(tracker.len(), 1);
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
     }
 }

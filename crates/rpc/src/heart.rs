@@ -99,19 +99,26 @@ impl Heart {
         let mut state = self.0.lock();
         let now = Instant::now();
         let number = state.rounds.join(Arc::clone(line), heartbeat, now);
-        match state.awake_at {
+        let starts = match state.awake_at {
             None => {
                 state.awake_at = Some(now);
-                let shared = Arc::clone(&self.0);
-                let over = false;
-                tracker.spawn(beat(Running { shared, over }));
+                true
             }
-            Some(at) if state.rounds.due().is_some_and(|due| due < at) => {
-                self.0.changed.notify_one();
+            Some(at) => {
+                if state.rounds.due().is_some_and(|due| due < at) {
+                    self.0.changed.notify_one();
+                }
+                false
             }
-            Some(_) => {}
-        }
+        };
         drop(state);
+        if starts {
+            // Not under the lock: a runtime that is shutting down drops the task here and now, and
+            // that takes the lock.
+            let shared = Arc::clone(&self.0);
+            let over = false;
+            tracker.spawn(beat(Running { shared, over }));
+        }
         let heart = self.clone();
         Beating { heart, number }
     }
@@ -186,5 +193,47 @@ impl Shared {
 impl fmt::Debug for Heart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Heart").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::options::Options;
+
+    /// Joins a heart when it is dropped.
+    struct Joins(Heart, Arc<Line>, TaskTracker);
+
+    impl Drop for Joins {
+        fn drop(&mut self) {
+            drop(self.0.join(&self.1, Heartbeat::default(), &self.2));
+        }
+    }
+
+    /// A runtime that is shutting down drops a task that is spawned on it right away. The heart
+    /// spawned its task under the lock that the task takes when it is dropped, so a plugin that
+    /// connected while its host's runtime ended kept that from ending, for ever.
+    #[test]
+    fn a_line_that_is_opened_while_the_runtime_ends_does_not_hold_it_up() {
+        let (ended, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            let heart = Heart::new();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap();
+            let line = Arc::new(Line::new(Options::default()));
+            let joins = Joins(heart.clone(), line, TaskTracker::new());
+            runtime.spawn(async move {
+                let _joins = joins;
+                std::future::pending::<()>().await;
+            });
+            drop(runtime);
+            ended.send(heart.0.lock().awake_at).unwrap();
+        });
+        let awake_at = end.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(awake_at, None, "the next line starts a task of its own");
     }
 }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jackfield::ReportedState::Active;
-use jackfield::{ActiveState, BuildError, Host, InstallationId, Spec};
+use jackfield::{ActiveState, BuildError, CallOptions, Host, InstallationId, Session, Spec};
 use jackfield_testkit::{
     Again, Rig, alive, alive_with, as_program, bench_host, eventually, host_in, shell, tell,
     until_file, until_state, within,
 };
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 
 use crate::RIG;
 
@@ -220,16 +221,74 @@ fn a_runtime_that_ends_takes_its_plugins_along() {
         host
     });
     drop(runtime);
+    gone(&mark);
+    drop(host);
+}
+
+/// The same at all moments of a plugin's life: while it is launched, connects, is called and told of
+/// events, and is stopped. Some of them kept the runtime from ending, for ever: see the tests of
+/// `Heart` in the crate `jackfield-rpc`.
+#[test]
+fn a_runtime_may_end_at_any_moment() {
+    let rig = || {
+        Rig::new("")
+            .manifest(json!({"events_consumed": ["EventPostLiked"]}))
+            .package(RIG)
+    };
+    for moment in (0..12).map(|step| Duration::from_millis(2 * step)) {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().display().to_string();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let host = runtime.block_on(async {
+            let host = host_in(folder.path(), |builder| builder).await;
+            let tasks = TaskTracker::new();
+            for _ in 0..3 {
+                let spec = Spec::supervised(InstallationId::new(), rig());
+                tasks.spawn(live(host.load(spec).unwrap()));
+            }
+            tokio::time::sleep(moment).await;
+            host
+        });
+        let (end, ended) = std::sync::mpsc::channel();
+        let ending = std::thread::spawn(move || {
+            drop(runtime);
+            end.send(()).unwrap();
+        });
+        let mut waited = 0;
+        while ended.recv_timeout(Duration::from_millis(1)).is_err() {
+            // From outside it, which the host cannot know to be ending.
+            host.publish("EventPostLiked", json!({"n": waited}))
+                .unwrap();
+            waited += 1;
+            assert!(waited < 20_000, "it does not end, from {moment:?} on");
+        }
+        ending.join().unwrap();
+        assert!(host.sessions().len() == 3, "the host is still there");
+        drop(host);
+        gone(&mark);
+    }
+}
+
+/// Waits without a runtime until nothing with this mark is alive.
+fn gone(mark: &str) {
     let deadline = std::time::SystemTime::now() + Duration::from_secs(10);
-    while !alive_with(&mark).is_empty() {
-        assert!(
-            std::time::SystemTime::now() < deadline,
-            "{:?}",
-            alive_with(&mark)
-        );
+    while !alive_with(mark).is_empty() {
+        let now = std::time::SystemTime::now();
+        assert!(now < deadline, "{:?}", alive_with(mark));
         std::thread::sleep(Duration::from_millis(10));
     }
-    drop(host);
+}
+
+/// Starts it, calls it and stops it, over and over.
+async fn live(session: Session) {
+    loop {
+        let _ = session.set_active_state(ActiveState::Active).await;
+        let _ = session.ready().await;
+        let options = CallOptions::default();
+        let _ = session.call_raw("echo", None, options).await;
+        let _ = session.set_active_state(ActiveState::Inactive).await;
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Shut down by the book: asked, waited for, and what was deaf is named.
