@@ -135,7 +135,7 @@ impl Command {
 
     /// Whether the tree gets a control group of its own, below that of this process, where the kernel (5.14 or newer,
     /// version 2 mounted) and the permissions let us make one. Default: yes. Without one all promises hold, but that of
-    /// the last resort: when the init is killed, what had left the program's session *and* bears no mark is not found.
+    /// the last resort: when the init is killed, what had left the program's process group *and* bears no mark is not found.
     #[must_use]
     pub fn cgroup(mut self, wanted: bool) -> Self {
         self.cgroup = wanted;

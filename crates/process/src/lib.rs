@@ -31,8 +31,8 @@
 //!   └─ forker
 //! ```
 //!
-//! Between this process and the program stands a tiny *init*, never exec'ed, in its own session, holding none of the
-//! host's file descriptors and next to none of its memory. It is a subreaper, so every orphan below it becomes its
+//! Between this process and the program stands a tiny *init*, never exec'ed, in its own process group, without a
+//! terminal, holding none of the host's file descriptors and next to none of its memory. It is a subreaper, so every orphan below it becomes its
 //! child; it passes signals on and reports the exit; and when the control socket ends, for whatever reason, or the
 //! program ends, it kills what is left until nothing is. If the init itself is killed the program dies with it
 //! (parent-death signal), and the host sweeps the rest. Where a control group of version 2 can be made, the tree has one
@@ -41,8 +41,8 @@
 //! Inits are forked by the *forker*, a fork of this process that gave all its memory back: a spawn takes as long in a
 //! process of gigabytes as in a small one, and stops none of its threads. It is there while a [`Child`] is,
 //! and some seconds longer, or a [`Prepared`]. What this process hands down to its children is looked at before each spawn, and the forker made
-//! anew when it has changed: users, groups, capabilities, umask, limits, root, control group, `oom_score_adj`, filters of system
-//! calls. Not scheduling, namespaces, Landlock rules or the label of a security module: these are those of the forker's birth.
+//! anew when it has changed: users, groups, capabilities, umask, limits, root, session, control group, `oom_score_adj`, filters
+//! of system calls. Not scheduling, namespaces, Landlock rules or the label of a security module: these are those of the forker's birth.
 //!
 //! A [`Lease`] leaves a small file beside the running tree, so that a host that starts after a crash can [`sweep`]
 //! what is provably its own: by start time and boot id, by a mark in the environment, never by a pid alone.

@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 pub(crate) struct Stat {
     pub(crate) state: u8,
     pub(crate) parent: u32,
-    pub(crate) session: u32,
+    pub(crate) group: u32,
     pub(crate) threads: u32,
     /// When it was started, in clock ticks since the boot. With the pid and the boot id it names one process for ever.
     pub(crate) start: u64,
@@ -37,13 +37,13 @@ impl Stat {
         // Counted as in proc(5): the state is field 3.
         let state = *fields.next()?.as_bytes().first()?;
         let parent = fields.next()?.parse().ok()?;
-        let session = fields.nth(1)?.parse().ok()?;
-        let threads = fields.nth(13)?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let threads = fields.nth(14)?.parse().ok()?;
         let start = fields.nth(1)?.parse().ok()?;
         Some(Self {
             state,
             parent,
-            session,
+            group,
             threads,
             start,
         })
@@ -140,7 +140,7 @@ mod tests {
             Some(Stat {
                 state: b'S',
                 parent: 2,
-                session: 9,
+                group: 7,
                 threads: 1,
                 start: 4711
             })

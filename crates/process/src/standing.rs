@@ -7,8 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit};
 
 use crate::procfs::read_small;
 
-/// Users, groups, capabilities, the mask of new files, filters of system calls, limits, control group, whom the kernel
-/// kills first, and the root folder: of the thread that asks. Where there is no `/proc`, limits and root alone.
+/// Users, groups, capabilities, the mask of new files, filters of system calls, session, limits, control group, whom the
+/// kernel kills first, and the root folder: of the thread that asks. Where there is no `/proc`, limits and root alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
     status: Vec<u8>,
@@ -18,7 +18,7 @@ pub(crate) struct Standing {
 }
 
 /// How the lines begin that count, of what `proc_pid_status(5)` describes.
-const LINES: [&[u8]; 7] = [
+const LINES: [&[u8]; 8] = [
     b"Umask:",
     b"Uid:",
     b"Gid:",
@@ -26,6 +26,7 @@ const LINES: [&[u8]; 7] = [
     b"Cap",
     b"NoNewPrivs:",
     b"Seccomp",
+    b"NSsid:",
 ];
 
 const RESOURCES: [Resource; 15] = [

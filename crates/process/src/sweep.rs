@@ -32,9 +32,9 @@ pub(crate) struct Quarry {
     pub(crate) processes: Vec<Process>,
     /// All whose environment holds this.
     pub(crate) mark: Option<String>,
-    /// All in the session that this process opened. Holds only while somebody remembers that it was there a moment
-    /// ago: a session's number can be given away when nobody is left in it.
-    pub(crate) session: Option<Process>,
+    /// All in the process group that this process led. Holds only while somebody remembers that it was there a moment
+    /// ago: a group's number can be given away when nobody is left in it.
+    pub(crate) group: Option<Process>,
     /// All in this control group.
     pub(crate) cgroup: Option<Cgroup>,
     /// What was found, killed or not.
@@ -193,8 +193,8 @@ impl Quarry {
             .as_ref()
             .is_some_and(|mark| procfs::contains(environ, mark.as_bytes()))
             || self
-                .session
-                .is_some_and(|leader| stat.session == leader.pid && stat.start >= leader.start)
+                .group
+                .is_some_and(|leader| stat.group == leader.pid && stat.start >= leader.start)
             || self.cgroup.as_ref().is_some_and(|cgroup| cgroup.holds(pid))
     }
 }

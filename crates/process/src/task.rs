@@ -327,12 +327,12 @@ impl Task {
     }
 
     /// The init has been killed. The program died with it; the others are found as a later host would find them, and
-    /// by their session.
+    /// by their process group.
     async fn sweep(&mut self) -> Option<Vec<u32>> {
         let program = self.program.and_then(|program| program.process);
         let cgroup = self.init.cgroup.take();
         let mut quarry = Quarry {
-            session: program,
+            group: program,
             cgroup,
             ..Quarry::default()
         };

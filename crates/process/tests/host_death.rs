@@ -8,8 +8,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Host, LONG, alive, all_ended, ended, exit, line, mark, python, sh, with_mark};
+use common::{
+    Host, LONG, alive, all_ended, ended, exit, line, mark, programs_with_mark, python, sh,
+    with_mark,
+};
 use jackfield_process::{Command, Lease, sweep};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long anything may live on.
 const SOON: Duration = Duration::from_secs(1);
@@ -135,8 +139,9 @@ async fn no_chain_of_forks_outlives_it() {
     nothing_outlives_the_host("chain").await;
 }
 
-/// Two things were taken for granted here, and on a busy machine neither held: that a process is stopped as soon as the
-/// signal is sent, and that a grandchild shows its environment after its first line, when it became a `sleep` next.
+/// Three things were taken for granted here, and on a busy machine none held: that a process is stopped as soon as the
+/// signal is sent, that a grandchild shows its environment after its first line, when it became a `sleep` next, and that
+/// the host's forker is gone when the host is.
 #[tokio::test]
 async fn what_a_dead_host_and_a_dead_init_leave_is_swept() {
     let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
@@ -148,11 +153,8 @@ async fn what_a_dead_host_and_a_dead_init_leave_is_swept() {
     common::kill(init);
     host.kill().await;
     assert!(ended(child, LONG), "the program dies with the init");
-    let (host, left): (u32, _) = (0, with_mark(&mark));
-    assert!(
-        !left.contains(&host) && !left.is_empty(),
-        "the grandchild lives: {before:?}"
-    );
+    let left = programs_with_mark(&mark);
+    assert!(!left.is_empty(), "the grandchild lives: {before:?}");
 
     let path = folder.path().to_owned();
     let swept = tokio::task::spawn_blocking(move || sweep(&path))
@@ -168,15 +170,106 @@ async fn what_a_dead_host_and_a_dead_init_leave_is_swept() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// Not a test: a host that lets a child join it.
 #[tokio::test]
-async fn an_interrupt_for_the_hosts_terminal_does_not_reach_the_child() {
+async fn a_host_that_is_joined() {
+    let Some((_, mark, _)) = Host::scenario() else {
+        return;
+    };
+    let script = "
+import os, time
+if os.fork() == 0:
+    os.setpgid(0, GROUP)
+    print('ready')
+time.sleep(1000)
+";
+    let group = rustix::process::getpgrp().as_raw_nonzero();
+    let script = script.replace("GROUP", &group.to_string());
+    let mut child = python(&mark, &script).spawn().await.unwrap();
+    line(&mut child.take_output().unwrap(), "ready").await;
+    child.kill();
+    println!("exit {:?}", exit(&child).await);
+    let left = programs_with_mark(&mark);
+    println!("left {}", left.len());
+    std::future::pending::<()>().await;
+}
+
+/// What a child does may not kill its host: all groups in which there was a process of the tree were killed, which was
+/// sound as long as a session was a border that nobody crosses.
+#[tokio::test]
+async fn a_child_that_joins_the_group_of_its_host_goes_alone() {
     let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
-    let mut host = Host::start("a_host", "setsid", &mark, folder.path(), "trap '' INT");
+    let mut host = Host::start("a_host_that_is_joined", "join", &mark, folder.path(), "");
+    host.line("exit").await;
+    assert_eq!(host.line("left").await, "0");
+    host.kill().await;
+}
+
+/// Runs a program at a terminal of its own, and presses Ctrl-C there when it says so.
+const AT_A_TERMINAL: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+said = b""
+while True:
+    said += os.read(terminal, 4096)
+    *lines, said = said.split(b"\n")
+    for line in lines:
+        os.write(1, line + b"\n")
+        if b"press" in line: os.write(terminal, b"\x03")
+"#;
+
+const LOOKS_FOR_A_TERMINAL: &str = r#"
+import os, time
+try:
+    os.open("/dev/tty", os.O_RDWR)
+    print("terminal: found")
+except OSError as error:
+    print("terminal:", error.strerror)
+print("session", os.getsid(0))
+time.sleep(1000)
+"#;
+
+/// Not a test: a host that has a terminal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_at_a_terminal() {
+    let Some((_, mark, _)) = Host::scenario() else {
+        return;
+    };
+    std::fs::File::open("/dev/tty").expect("it has a terminal");
+    let mut child = python(&mark, LOOKS_FOR_A_TERMINAL).spawn().await.unwrap();
+    let mut output = child.take_output().unwrap();
+    println!("terminal {}", line(&mut output, "terminal:").await);
+    println!("session {}", line(&mut output, "session").await);
+    let this = rustix::process::getsid(None).unwrap();
+    println!("own {}", this.as_raw_nonzero());
+    println!("child {}", child.pid());
+    let mut interrupt = signal(SignalKind::interrupt()).unwrap();
+    println!("press");
+    interrupt.recv().await;
+    println!("interrupted");
+    println!("exit {:?}", exit(&child).await);
+}
+
+/// It cannot read what is typed there, and Ctrl-C is for the host alone. It had a session of its own for that; now it is in
+/// the session of its host and has given up the terminal, for Linux lets sessions take turns for the processors where
+/// nothing else shares them out, and a call took up to a fifth longer.
+#[tokio::test]
+async fn the_hosts_terminal_is_not_the_childs() {
+    let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
+    let at_a_terminal = format!(
+        "exec python3 -uc '{AT_A_TERMINAL}' \"$0\" --exact a_host_at_a_terminal --nocapture"
+    );
+    let mut host = Host::start("", "terminal", &mark, folder.path(), &at_a_terminal);
+    assert_eq!(host.line("terminal").await, "No such device or address");
+    let (child, host_own) = (host.line("session").await, host.line("own").await);
+    assert_eq!(child, host_own);
     let child: u32 = host.line("child").await.parse().unwrap();
-    let group = rustix::process::Pid::from_raw(host.pid().try_into().unwrap()).unwrap();
-    rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+    host.line("press").await;
+    host.line("interrupted").await;
     let wait = tokio::task::spawn_blocking(move || ended(child, Duration::from_millis(300)));
-    assert!(!wait.await.unwrap(), "it has a session of its own");
+    assert!(!wait.await.unwrap(), "it was not interrupted");
+    // And with it the terminal.
     host.kill().await;
     tokio::task::spawn_blocking(move || all_ended(&mark, LONG))
         .await

@@ -58,10 +58,14 @@ async fn the_tree_of_a_killed_init_is_swept_by_its_mark() {
 }
 
 #[tokio::test]
-async fn without_a_lease_the_session_is_swept() {
+async fn without_a_lease_the_group_is_swept() {
     let mark = mark();
-    let child = ready(common::python(&mark, &FAMILY.replace(", os.setsid", ""))).await;
-    assert_eq!(with_mark(&mark).len(), 3);
+    let child = ready(common::python(
+        &mark,
+        &FAMILY.replace(", os.setpgrp, os.setsid", ","),
+    ))
+    .await;
+    assert_eq!(with_mark(&mark).len(), 2);
     common::kill(parent(child.pid()));
     assert_eq!(exit(&child).await.status, ExitStatus::Lost);
     assert_eq!(with_mark(&mark), BTreeSet::new());

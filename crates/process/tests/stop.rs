@@ -240,34 +240,57 @@ async fn processes_that_are_stopped_die_too() {
     assert_eq!(with_mark(&mark), [].into());
 }
 
-/// Each process of the chain forks the next and ends; every one in a session of its own, if `setsid` says so.
-fn chain(setsid: bool) -> String {
-    format!(
-        "
+/// Each process of the chain forks the next and ends.
+const CHAIN: &str = "
 import os, time
 if os.fork() == 0:
     n = 0
     while True:
-        if {setsid}: os.setsid()
+        STEP
         if os.fork(): os._exit(0)
         n += 1
         if n == 20: print('ready')
 time.sleep(1000)
-",
-        setsid = if setsid { "True" } else { "False" }
-    )
-}
+";
 
 #[tokio::test]
 async fn a_chain_of_forks_is_caught() {
-    for setsid in [false, true] {
+    // All in the program's group, each in a group, each in a session of its own.
+    for step in ["pass", "os.setpgrp()", "os.setsid()"] {
         let mark = mark();
-        let child = ready(python(&mark, &chain(setsid))).await;
+        let child = ready(python(&mark, &CHAIN.replace("STEP", step))).await;
         child.kill();
         let end = exit(&child).await;
         assert_eq!((end.status, end.left.len()), (ExitStatus::Signal(9), 0));
         assert_eq!(with_mark(&mark), [].into());
     }
+}
+
+/// A group without its leader, in the session of the host.
+#[tokio::test]
+async fn a_group_whose_leader_has_ended_is_killed() {
+    let mark = mark();
+    let script = "
+import os, time
+r, w = os.pipe()
+leader = os.fork()
+if leader == 0:
+    os.setpgrp()
+    for n in range(3):
+        if os.fork() == 0:
+            os.write(w, b'x')
+            time.sleep(1000)
+    os._exit(0)
+os.waitpid(leader, 0)
+for n in range(3): os.read(r, 1)
+print('ready')
+time.sleep(1000)
+";
+    let child = ready(python(&mark, script)).await;
+    assert_eq!(with_mark(&mark).len(), 4);
+    child.kill();
+    exit(&child).await;
+    assert_eq!(with_mark(&mark), [].into());
 }
 
 #[tokio::test]

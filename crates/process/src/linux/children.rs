@@ -3,22 +3,22 @@
 //! Only *direct* children are ever killed by their pid. The pid of a child cannot be given to anybody else before the
 //! init has reaped it, so it cannot hit a stranger, whatever races with it. That suffices for the whole tree: the
 //! orphans of whoever is killed come up to the init, which is their subreaper, and are its children in the next round.
-//! The process groups of children are killed too, in one step that no fork can escape: they live in sessions which a
-//! descendant of the init opened, so no stranger is in them.
+//! The process groups of children are killed too, in one step that no fork can escape, where no stranger has come into
+//! them by himself: in sessions which a descendant of the init opened, and those that a child leads. Else a descendant
+//! that joins the group of its host, say, would have that killed.
 
 use super::{sys, text};
 
 /// Kills every child of this process that is there now.
 pub(super) fn kill_all() {
-    let group = sys::getpgid(0);
     if !text::words(c"/proc/thread-self/children", |word| {
-        kill_if_child(text::decimal(word), group);
+        kill_if_child(text::decimal(word));
     }) {
-        each_below(sys::getpid(), |pid| kill_if_child(Some(pid), group));
+        each_below(sys::getpid(), |pid| kill_if_child(Some(pid)));
     }
 }
 
-fn kill_if_child(pid: Option<u32>, own_group: i32) {
+fn kill_if_child(pid: Option<u32>) {
     let Some(pid) = pid
         .and_then(|pid| i32::try_from(pid).ok())
         .filter(|pid| *pid > 1)
@@ -31,8 +31,9 @@ fn kill_if_child(pid: Option<u32>, own_group: i32) {
     }
     sys::kill(pid, libc::SIGKILL);
     let group = sys::getpgid(pid);
-    // Between fork and `setsid` the program is still in the group of the init.
-    if group > 1 && group != own_group {
+    // The init is no child of its own: its group, in which the program is at first, is none of those.
+    let is_ours = || sys::getsid(pid) != sys::getsid(0) || sys::peek(group) != sys::Waited::NoChild;
+    if group > 1 && is_ours() {
         sys::kill(group.wrapping_neg(), libc::SIGKILL);
     }
 }
@@ -123,10 +124,11 @@ mod tests {
         let mut grandchild = String::new();
         std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut grandchild).ok();
         let grandchild: u32 = grandchild.trim().parse().unwrap();
-        kill_if_child(Some(grandchild), sys::getpgid(0));
-        kill_if_child(Some(1), sys::getpgid(0));
+        kill_if_child(Some(grandchild));
+        kill_if_child(Some(1));
         assert!(crate::procfs::Stat::of(grandchild).unwrap().is_alive());
-        kill_if_child(Some(child.id()), sys::getpgid(0));
+        // And not all of its group, which is this process's too.
+        kill_if_child(Some(child.id()));
         assert!(!child.wait().unwrap().success());
         assert!(
             crate::procfs::Held::take(grandchild, |_| true)

@@ -40,7 +40,8 @@ fn run(requests: RawFd, null: RawFd) -> ! {
     }
     sys::dup_to_cloexec(null, Command::INHERITED_FD);
     sys::close(null);
-    sys::setsid();
+    sys::leave_terminal();
+    sys::lead_group();
     sys::set_name(c"jackfield-fork");
     // Keep no folder of the host's from being unmounted.
     sys::chdir(c"/");

@@ -125,7 +125,7 @@ fn fail(given: &Given, errno: i32) -> ! {
 
 /// Up to its job: the descriptor that tells of ended children, and the job; or an errno.
 fn set_up(given: &Given) -> Result<(RawFd, Job), i32> {
-    check(sys::setsid())?;
+    check(sys::lead_group())?;
     check(sys::become_subreaper())?;
     sys::set_name(c"jackfield-init");
     let signals = check(sys::child_signals())?;
@@ -164,7 +164,7 @@ impl Watch<'_> {
         self.signal_group(libc::SIGKILL);
         let mut wait = 1_u32;
         loop {
-            match self.reap_all() {
+            match self.reap_all(true) {
                 (_, true) => break,
                 (true, false) => wait = 1,
                 (false, false) => wait = wait.saturating_mul(2).min(LONGEST_ROUND),
@@ -207,19 +207,24 @@ impl Watch<'_> {
                 self.ended(status);
                 return false;
             }
-            let (_, none_left) = self.reap_all();
+            let (_, none_left) = self.reap_all(false);
             return go_on && self.alive && !none_left;
         }
         go_on
     }
 
-    /// Reaps all that has ended; whether anything had, and whether no child is left.
-    fn reap_all(&mut self) -> (bool, bool) {
+    /// Reaps all that has ended; whether anything had, and whether no child is left. The groups that they led are killed
+    /// where everything is: as long as a leader is not reaped nobody else's group has that number.
+    fn reap_all(&mut self, killing: bool) -> (bool, bool) {
         let mut any = false;
         loop {
-            match sys::reap(-1) {
+            match sys::peek(-1) {
                 Waited::Ended(pid, status) => {
                     any = true;
+                    if killing {
+                        sys::kill(pid.wrapping_neg(), libc::SIGKILL);
+                    }
+                    sys::reap(pid);
                     if pid == self.program && self.alive {
                         self.ended(status);
                         self.alive = false;

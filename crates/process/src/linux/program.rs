@@ -22,7 +22,7 @@ pub(crate) struct Failure {
 /// Where it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Its session, its standard streams.
+    /// Its process group, its standard streams.
     Set,
     /// The folder.
     Folder,
@@ -179,7 +179,7 @@ fn become_it(start: &Start<'_>) -> Failure {
     };
     let set = [
         sys::die_with_parent(),
-        sys::setsid(),
+        sys::lead_group(),
         sys::dup_to(job.stdout, 1),
         sys::dup_to(job.stderr, 2),
         if job.inherited < 0 {

@@ -207,8 +207,36 @@ pub(super) fn getpgid(pid: i32) -> i32 {
     narrow(call!(libc::SYS_getpgid, pid))
 }
 
-pub(super) fn setsid() -> c_long {
-    call!(libc::SYS_setsid)
+/// Of a child, or of this process for 0.
+pub(super) fn getsid(pid: i32) -> i32 {
+    narrow(call!(libc::SYS_getsid, pid))
+}
+
+/// Makes this process the leader of a process group of its own.
+pub(super) fn lead_group() -> c_long {
+    call!(libc::SYS_setpgid, 0, 0)
+}
+
+/// This process has no controlling terminal from here on, and nobody whom it forks; others keep it. It stays in its
+/// session where that can be; it must not be the leader of one.
+pub(super) fn leave_terminal() {
+    let terminal = open(c"/dev/tty", libc::O_RDWR | libc::O_NOCTTY);
+    if terminal == -c_long::from(libc::ENXIO) {
+        // It has none.
+        return;
+    }
+    let left = if terminal < 0 {
+        terminal
+    } else {
+        let left = call!(libc::SYS_ioctl, terminal, libc::TIOCNOTTY, 0);
+        close(narrow(terminal));
+        left
+    };
+    if left < 0 {
+        // A new session has no terminal. It takes turns with the old one for the processors where nothing else shares
+        // them out (`sched(7)`, autogroup), and calls between them take longer for that.
+        call!(libc::SYS_setsid);
+    }
 }
 
 /// A negative `pid` means a process group, as in `kill(2)`; 0 and -1 are refused, whoever computed them.
@@ -384,30 +412,26 @@ fn poll_for<const N: usize>(fds: [(RawFd, i16); N], milliseconds: Option<u32>) -
     set.map(|one| one.revents != 0)
 }
 
-/// Reaps one child that has ended: any, for -1.
-pub(super) fn reap(pid: i32) -> Waited {
-    let mut status: c_int = 0;
-    match call!(
+/// Reaps a child that has ended.
+pub(super) fn reap(pid: i32) {
+    call!(
         libc::SYS_wait4,
         pid,
-        &raw mut status,
+        ptr::null_mut::<c_int>(),
         libc::WNOHANG | libc::__WALL,
         ptr::null_mut::<c_void>()
-    ) {
-        0 => Waited::None,
-        ended @ 1.. => Waited::Ended(narrow(ended), status),
-        _ => Waited::NoChild,
-    }
+    );
 }
 
-/// Whether a child has ended, without reaping it: its pid, and that of its group, stay reserved.
+/// Whether a child has ended, without reaping it: its pid, and that of its group, stay reserved. Any, for -1.
 pub(super) fn peek(pid: i32) -> Waited {
+    let which = if pid == -1 { libc::P_ALL } else { libc::P_PID };
     // SAFETY: a `siginfo_t` is plain numbers, for which zero is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     let result = call!(
         libc::SYS_waitid,
-        libc::P_PID,
+        which,
         pid,
         &raw mut info,
         options,

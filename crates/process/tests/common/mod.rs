@@ -135,6 +135,16 @@ pub fn with_mark(mark: &str) -> BTreeSet<u32> {
         .collect()
 }
 
+/// The same without forkers and inits: as forks of their host they show what stands in its environment.
+pub fn programs_with_mark(mark: &str) -> BTreeSet<u32> {
+    let mut found = with_mark(mark);
+    found.retain(|pid| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        !name.starts_with("jackfield-")
+    });
+    found
+}
+
 pub fn pids() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc")
         .unwrap()
