@@ -20,22 +20,15 @@ pub struct BareGrpc {
 }
 
 impl BareGrpc {
-    /// Starts the plugin with a socket that listens already, and connects. In a session of its own, as Jackfield's plugins
-    /// are, or in the driver's.
+    /// Starts the plugin with a socket that listens already, and connects.
     ///
     /// # Errors
     /// When that fails.
-    pub async fn start(plugin: &Path, session: bool) -> Result<Self, Failure> {
+    pub async fn start(plugin: &Path) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path)?;
-        // `setsid` becomes the program that it is given.
-        let program = match session {
-            true => Path::new("setsid"),
-            false => plugin,
-        };
-        let plugin = Command::new(program)
-            .args(session.then_some(plugin))
+        let plugin = Command::new(plugin)
             .env("JACKFIELD_LISTEN_FD", "0")
             .env("FTL_BIND", "http://127.0.0.1:9")
             .stdin(Stdio::from(OwnedFd::from(listener)))
@@ -43,7 +36,7 @@ impl BareGrpc {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("{} does not start: {error}", program.display()))?;
+            .map_err(|error| format!("{} does not start: {error}", plugin.display()))?;
         let uri: http::Uri = "http://localhost".parse()?;
         let connection = Http2Connection::connect_unix(path, uri.clone()).await?;
         let config = ClientConfig::new(uri).with_protocol(Protocol::Grpc);

@@ -33,11 +33,7 @@ enum Which {
     /// Bare frames on a Unix socket
     BareFrames,
     /// The bare gRPC client
-    BareGrpc {
-        /// The plugin is in a session of its own
-        #[arg(long)]
-        session: bool,
-    },
+    BareGrpc,
     /// Fork, exec, connect, of a plugin that dials
     BareSpawnWs,
     /// Fork, exec, of a plugin with a socket
@@ -84,9 +80,7 @@ async fn main() -> Result<(), Failure> {
         Which::BareWs => serve("bare WebSocket", BareWs::start(&peer).await?).await,
         Which::BareTasks => serve("bare WebSocket", BareTasks::start(&peer).await?).await,
         Which::BareFrames => serve("bare frames", BareFrames::start(&peer)?).await,
-        Which::BareGrpc { session } => {
-            serve("bare gRPC", BareGrpc::start(&kv, session).await?).await
-        }
+        Which::BareGrpc => serve("bare gRPC", BareGrpc::start(&kv).await?).await,
         Which::BareSpawnWs => serve("bare spawn", BareSpawn::new(Kind::Ws, &plugin)).await,
         Which::BareSpawnLocal => serve("bare spawn", BareSpawn::new(Kind::Local, &plugin)).await,
         Which::BareSpawnGrpc => serve("bare spawn", BareSpawn::new(Kind::Grpc, &kv)).await,

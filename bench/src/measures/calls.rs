@@ -22,7 +22,6 @@ const BARE_FRAMES: &str = "bare frames";
 const SPAWN: &str = "Jackfield, gRPC by Spawn";
 const CHANNEL: &str = "Jackfield, gRPC session";
 const BARE_GRPC: &str = "bare gRPC";
-const BARE_GRPC_SESSION: &str = "bare gRPC, own session";
 const STORYDEN: &str = "Storyden's loop";
 const GO_PLUGIN: &str = "go-plugin";
 const GO_PLUGIN_TLS: &str = "go-plugin, AutoMTLS";
@@ -43,17 +42,16 @@ struct Runner {
 pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
     let mut field = Vec::new();
     for (label, driver, role) in [
-        (BARE_WS, &["bare-ws"][..], Role::Floor),
-        (BARE_TASKS, &["bare-tasks"], Role::Floor),
-        (WS, &["ws"], Role::Ours),
-        (BARE_FRAMES, &["bare-frames"], Role::Floor),
-        (LOCAL, &["local"], Role::Ours),
-        (BARE_GRPC, &["bare-grpc"], Role::Floor),
-        (BARE_GRPC_SESSION, &["bare-grpc", "--session"], Role::Floor),
-        (SPAWN, &["spawn"], Role::Ours),
-        (CHANNEL, &["channel"], Role::Ours),
+        (BARE_WS, "bare-ws", Role::Floor),
+        (BARE_TASKS, "bare-tasks", Role::Floor),
+        (WS, "ws", Role::Ours),
+        (BARE_FRAMES, "bare-frames", Role::Floor),
+        (LOCAL, "local", Role::Ours),
+        (BARE_GRPC, "bare-grpc", Role::Floor),
+        (SPAWN, "spawn", Role::Ours),
+        (CHANNEL, "channel", Role::Ours),
     ] {
-        field.push((lab.driver(label, driver).await?, role));
+        field.push((lab.driver(label, &[driver]).await?, role));
     }
     for (label, peer, args) in [
         (STORYDEN, "storyden", &[][..]),
@@ -139,11 +137,9 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         .target(WS, GO_PLUGIN, 0.75)
         .target(WS, STORYDEN, 0.75)
         .target(LOCAL, BARE_FRAMES, 1.2)
-        .target(SPAWN, BARE_GRPC_SESSION, 1.1)
         .target(SPAWN, BARE_GRPC, 1.1)
         .target(SPAWN, GO_PLUGIN, 1.0)
         .target(SPAWN, FTL, 1.0)
-        .target(CHANNEL, BARE_GRPC_SESSION, 1.1)
         .target(CHANNEL, BARE_GRPC, 1.1)
         .target(CHANNEL, GO_PLUGIN, 1.0)
         .target(CHANNEL, FTL, 1.0);
@@ -163,11 +159,9 @@ pub(super) async fn run(lab: &Lab) -> Result<Vec<Row>, Failure> {
         .target(WS, BARE_TASKS, 0.7)
         .target(WS, GO_PLUGIN, 4.0)
         .target(WS, STORYDEN, 3.0)
-        .target(SPAWN, BARE_GRPC_SESSION, 1.0 / 1.1)
         .target(SPAWN, BARE_GRPC, 1.0 / 1.1)
         .target(SPAWN, GO_PLUGIN, 1.0)
         .target(SPAWN, FTL, 1.0)
-        .target(CHANNEL, BARE_GRPC_SESSION, 1.0 / 1.1)
         .target(CHANNEL, BARE_GRPC, 1.0 / 1.1)
         .target(CHANNEL, GO_PLUGIN, 1.0)
         .target(CHANNEL, FTL, 1.0);

@@ -14,9 +14,9 @@ use crate::{Child, Signal, child};
 
 /// What to run: a program, its arguments, its environment, its folder.
 ///
-/// Standard input is `/dev/null`; both outputs come back through [`Child::take_output`]. The program leads a session
-/// of its own, has no file descriptor of this process but those three and [one](Self::inherit_fd) that it is given, and
-/// starts with no signal blocked or ignored.
+/// Standard input is `/dev/null`; both outputs come back through [`Child::take_output`]. The program leads a process
+/// group of its own, as a rule in this process's session, and has no terminal. It has no file descriptor of this process but
+/// those three and [one](Self::inherit_fd) that it is given, and starts with no signal blocked or ignored.
 #[derive(Clone)]
 pub struct Command {
     pub(crate) program: OsString,
