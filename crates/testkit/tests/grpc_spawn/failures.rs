@@ -371,6 +371,9 @@ async fn host_of_failures() {
         within(plugin.stop()).await;
     };
     round().await;
+    // What forks, and the init for the next spawn, which is there a moment later.
+    let helpers = || children().len() == 2;
+    eventually(Duration::from_secs(10), "they are there", helpers).await;
     let before = open_files();
     for _ in 0..5 {
         round().await;
