@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -108,11 +109,12 @@ async fn read(pipe: pipe::Receiver, stream: Stream, sink: Sink) {
     // Once the tree is gone: until when to wait, and how much has come since.
     let (mut until, mut late) = (None, 0);
     while let Some(count) = next(&pipe, &mut chunk, &sink.gone, &mut until).await {
-        // A pipe that is always full must not keep the others on this thread waiting.
-        tokio::task::coop::consume_budget().await;
+        // A pipe that is always full must not keep the others on this thread waiting: a chunk may be thousands of lines.
+        consume_budget().await;
         let mut input = &chunk[..count];
         while let Some(cut) = splitter.next(&mut input) {
             sink.put(cut, stream).await;
+            consume_budget().await;
         }
         if until.is_some() {
             late += count;

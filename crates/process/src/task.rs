@@ -18,6 +18,7 @@ use crate::linux::{Born, Failure, Init, Message, Report, Stage};
 use crate::lookup;
 use crate::output::{Output, Readers};
 use crate::sweep::{Quarry, hunt};
+use crate::tree;
 
 /// How long the kernel may take to execute the program; a network file system may hang.
 const EXECUTE: Duration = Duration::from_secs(30);
@@ -49,6 +50,8 @@ struct Task {
     grace: Duration,
     phase: Phase,
     program: Option<Program>,
+    /// What was below the init when it was given up.
+    below: Vec<Process>,
     /// The lease is being brought up to date.
     leased: Option<JoinHandle<io::Result<()>>>,
     asked: bool,
@@ -134,6 +137,7 @@ pub(crate) fn start(
         grace,
         phase: Phase::Starting(Instant::now() + EXECUTE),
         program: None,
+        below: Vec::new(),
         leased: None,
         asked: false,
         status: None,
@@ -290,6 +294,7 @@ impl Task {
                     "its init cannot end a process tree"
                 );
                 self.phase = Phase::Abandoned;
+                self.below = tree::with_start_below(self.init.pid());
                 self.init.kill();
             }
             Phase::Running | Phase::Abandoned => {}
@@ -326,13 +331,15 @@ impl Task {
         left.unwrap_or_default()
     }
 
-    /// The init has been killed. The program died with it; the others are found as a later host would find them, and
-    /// by their process group.
+    /// The init has been killed. The program died with it; the others are found as a later host would find them, by their
+    /// process group, and as those that were below the init when it was given up.
     async fn sweep(&mut self) -> Option<Vec<u32>> {
         let program = self.program.and_then(|program| program.process);
         let cgroup = self.init.cgroup.take();
         let mut quarry = Quarry {
-            group: program,
+            // Once it has ended its number may soon be another group's.
+            group: program.filter(|_| self.status.is_none()),
+            processes: std::mem::take(&mut self.below),
             cgroup,
             ..Quarry::default()
         };

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::lease::Process;
 use crate::procfs::{self, Stat};
 
 /// All processes below this one, parents before children.
@@ -18,6 +19,15 @@ pub(crate) fn below(root: u32) -> Vec<u32> {
         }
     }
     found
+}
+
+/// The same, told from later processes with their pids.
+pub(crate) fn with_start_below(root: u32) -> Vec<Process> {
+    let processes: Vec<_> = below(root).into_iter().filter_map(Process::of).collect();
+    // A pid may have been given away in between.
+    let still = below(root);
+    let is_still = |process: &Process| still.contains(&process.pid);
+    processes.into_iter().filter(is_still).collect()
 }
 
 fn children(of: u32) -> Vec<u32> {

@@ -54,7 +54,7 @@ if os.fork() == 0:
 time.sleep(1000)
 ",
         ),
-        // Nothing in its environment, and not in the program's session.
+        // Nothing in its environment, and not in the program's group.
         "nameless" | "group" => sh(
             mark,
             "setsid env -i /bin/sh -c 'echo nameless $$; echo ready; exec sleep 1000' & wait",

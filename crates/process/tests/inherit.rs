@@ -82,7 +82,7 @@ async fn the_first_signal_may_be_another() {
 }
 
 #[tokio::test]
-async fn the_tree_is_known_with_those_that_left_its_session() {
+async fn the_tree_is_known_with_those_that_opened_a_session() {
     let script = "
 import os, threading, time
 pids = []

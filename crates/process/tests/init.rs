@@ -73,13 +73,23 @@ async fn without_a_lease_the_group_is_swept() {
 
 #[tokio::test]
 async fn an_init_that_does_not_answer_is_given_up() {
-    let (mark, folder) = (mark(), tempfile::tempdir().unwrap());
-    let child = ready(common::python(&mark, FAMILY).lease(lease(folder.path(), &mark))).await;
-    common::freeze(parent(child.pid()));
-    child.kill();
-    let end = exit(&child).await;
-    assert_eq!((end.status, end.asked), (ExitStatus::Lost, true));
-    assert_eq!(with_mark(&mark), BTreeSet::new());
+    let folder = tempfile::tempdir().unwrap();
+    // Without a lease those are found that were below it, wherever they have gone since.
+    let given_up = async |has_lease: bool| {
+        let mark = mark();
+        let mut command = common::python(&mark, FAMILY);
+        if has_lease {
+            command = command.lease(lease(folder.path(), &mark));
+        }
+        let child = ready(command).await;
+        assert_eq!(with_mark(&mark).len(), 4);
+        common::freeze(parent(child.pid()));
+        child.kill();
+        let end = exit(&child).await;
+        assert_eq!((end.status, end.asked), (ExitStatus::Lost, true));
+        assert_eq!(with_mark(&mark), BTreeSet::new());
+    };
+    tokio::join!(given_up(true), given_up(false));
 }
 
 #[tokio::test]

@@ -255,15 +255,40 @@ time.sleep(1000)
 
 #[tokio::test]
 async fn a_chain_of_forks_is_caught() {
-    // All in the program's group, each in a group, each in a session of its own.
-    for step in ["pass", "os.setpgrp()", "os.setsid()"] {
+    for step in [
+        "pass",
+        "os.setpgrp()",
+        "os.setsid()",
+        // A group whose leader has ended, and that of the host.
+        "if n == 0: os.setpgrp()",
+        "if n == 0: os.setpgid(0, os.getpgid(HOST))",
+    ] {
         let mark = mark();
-        let child = ready(python(&mark, &CHAIN.replace("STEP", step))).await;
+        let script = CHAIN.replace("STEP", step);
+        let script = script.replace("HOST", &std::process::id().to_string());
+        let child = ready(python(&mark, &script)).await;
         child.kill();
         let end = exit(&child).await;
         assert_eq!((end.status, end.left.len()), (ExitStatus::Signal(9), 0));
         assert_eq!(with_mark(&mark), [].into());
     }
+}
+
+/// No group but that of the program was told to stop: as the leader of a session it could not leave its own.
+#[tokio::test]
+async fn a_program_that_has_left_its_group_is_told_to_stop() {
+    let mark = mark();
+    let script = "
+import os, signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: os._exit(3))
+os.setpgid(0, os.getpgid(os.getppid()))
+print('ready')
+time.sleep(1000)
+";
+    let child = ready(python(&mark, script).grace(LONG)).await;
+    child.stop();
+    let end = exit(&child).await;
+    assert_eq!((end.status, end.asked), (ExitStatus::Code(3), true));
 }
 
 /// A group without its leader, in the session of the host.

@@ -3,9 +3,9 @@
 //! Only *direct* children are ever killed by their pid. The pid of a child cannot be given to anybody else before the
 //! init has reaped it, so it cannot hit a stranger, whatever races with it. That suffices for the whole tree: the
 //! orphans of whoever is killed come up to the init, which is their subreaper, and are its children in the next round.
-//! The process groups of children are killed too, in one step that no fork can escape, where no stranger has come into
-//! them by himself: in sessions which a descendant of the init opened, and those that a child leads. Else a descendant
-//! that joins the group of its host, say, would have that killed.
+//! The process groups of children are killed too, in one step that no fork can escape, where they are of this tree: in
+//! sessions which a descendant of the init opened, and those that a child leads. Else a descendant that joins the group of
+//! its host, say, would have that killed.
 
 use super::{sys, text};
 
@@ -30,10 +30,12 @@ fn kill_if_child(pid: Option<u32>) {
         return;
     }
     sys::kill(pid, libc::SIGKILL);
+    // Asked before the group, which is one of that session then: it may be leaving that of the host just now.
+    let session = sys::getsid(pid);
     let group = sys::getpgid(pid);
-    // The init is no child of its own: its group, in which the program is at first, is none of those.
-    let is_ours = || sys::getsid(pid) != sys::getsid(0) || sys::peek(group) != sys::Waited::NoChild;
-    if group > 1 && is_ours() {
+    let is_below = session > 0 && session != sys::getsid(0);
+    // The init is no child of its own: its group, in which the program is at first, is none that a child leads.
+    if group > 1 && (is_below || sys::peek(group) != sys::Waited::NoChild) {
         sys::kill(group.wrapping_neg(), libc::SIGKILL);
     }
 }
@@ -58,8 +60,7 @@ fn each_below(parent: i32, mut each: impl FnMut(u32)) {
 
 /// The parent in a line of `/proc/PID/stat`: two fields after the name's parenthesis.
 fn parent_of(line: &[u8]) -> Option<u32> {
-    let end = line.iter().rposition(|byte| *byte == b')')?;
-    text::decimal(line.get(end..)?.split(|byte| *byte == b' ').nth(2)?)
+    text::decimal(text::field(line, 2)?)
 }
 
 fn stat_path(pid: u32, buffer: &mut [u8; 32]) -> Option<&std::ffi::CStr> {

@@ -40,7 +40,7 @@ fn run(requests: RawFd, null: RawFd) -> ! {
     }
     sys::dup_to_cloexec(null, Command::INHERITED_FD);
     sys::close(null);
-    sys::leave_terminal();
+    leave_terminal();
     sys::lead_group();
     sys::set_name(c"jackfield-fork");
     // Keep no folder of the host's from being unmounted.
@@ -73,6 +73,30 @@ fn run(requests: RawFd, null: RawFd) -> ! {
         came.close();
         sys::write(requests, &result.to_ne_bytes());
     }
+}
+
+/// This process has no controlling terminal from here on, and nobody whom it forks. It stays in its session where that
+/// can be.
+fn leave_terminal() {
+    // What has that name need not be a terminal.
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK;
+    let terminal = sys::open(c"/dev/tty", flags) as RawFd;
+    let left = terminal >= 0 && sys::give_up_terminal(terminal) >= 0;
+    sys::close(terminal);
+    if !left && has_terminal() {
+        // A new session has none. It takes turns with the old one for the processors where nothing else shares them out
+        // (`sched(7)`, autogroup), and calls between them take longer for that.
+        sys::setsid();
+    }
+}
+
+/// By `proc_pid_stat(5)`, field 7; yes where that cannot be read.
+fn has_terminal() -> bool {
+    let mut none = false;
+    text::lines(c"/proc/self/stat", |line| {
+        none |= text::field(line, 5) == Some(b"0");
+    });
+    !none
 }
 
 /// Closes all descriptors but these, the lower one first.

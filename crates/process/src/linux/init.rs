@@ -147,7 +147,7 @@ struct Watch<'a> {
     cgroup: RawFd,
     start: &'a program::Start<'a>,
     /// Ends when the program has been executed, or has died; -1 from then on. Until then it may share this memory,
-    /// and with it libc's `errno`: until then no system call fails here, but when somebody stops the program.
+    /// and with it libc's `errno`: until then no system call fails here, but when somebody stops or kills the program.
     executed: RawFd,
     program: i32,
     /// The program has not been reaped: its pid, and so its group's, cannot be anybody else's.
@@ -207,25 +207,29 @@ impl Watch<'_> {
                 self.ended(status);
                 return false;
             }
-            let (_, none_left) = self.reap_all(false);
+            let (_, none_left) = self.reap_all(!go_on);
             return go_on && self.alive && !none_left;
         }
         go_on
     }
 
     /// Reaps all that has ended; whether anything had, and whether no child is left. The groups that they led are killed
-    /// where everything is: as long as a leader is not reaped nobody else's group has that number.
+    /// where everything is, with the program everything: as long as a leader is not reaped nobody else's group has that
+    /// number.
     fn reap_all(&mut self, killing: bool) -> (bool, bool) {
         let mut any = false;
         loop {
             match sys::peek(-1) {
                 Waited::Ended(pid, status) => {
                     any = true;
-                    if killing {
+                    let is_program = pid == self.program && self.alive;
+                    if killing || is_program {
                         sys::kill(pid.wrapping_neg(), libc::SIGKILL);
                     }
-                    sys::reap(pid);
-                    if pid == self.program && self.alive {
+                    if !sys::reap(pid) {
+                        return (any, false);
+                    }
+                    if is_program {
                         self.ended(status);
                         self.alive = false;
                     }
@@ -246,6 +250,10 @@ impl Watch<'_> {
     fn signal_group(&self, signal: i32) {
         if self.alive {
             sys::kill(self.program.wrapping_neg(), signal);
+            // It may have gone into another one, or not yet have come into its own.
+            if sys::getpgid(self.program) != self.program {
+                sys::kill(self.program, signal);
+            }
         }
     }
 

@@ -19,7 +19,7 @@ const SIGSET_SIZE: usize = 8;
 /// Wait results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waited {
-    /// This child ended, with this status word as of `wait(2)`.
+    /// This child ended, with this status word as of `wait(2)`, which does not say whether there is a core dump.
     Ended(i32, i32),
     /// There are children, none has ended.
     None,
@@ -217,26 +217,14 @@ pub(super) fn lead_group() -> c_long {
     call!(libc::SYS_setpgid, 0, 0)
 }
 
-/// This process has no controlling terminal from here on, and nobody whom it forks; others keep it. It stays in its
-/// session where that can be; it must not be the leader of one.
-pub(super) fn leave_terminal() {
-    let terminal = open(c"/dev/tty", libc::O_RDWR | libc::O_NOCTTY);
-    if terminal == -c_long::from(libc::ENXIO) {
-        // It has none.
-        return;
-    }
-    let left = if terminal < 0 {
-        terminal
-    } else {
-        let left = call!(libc::SYS_ioctl, terminal, libc::TIOCNOTTY, 0);
-        close(narrow(terminal));
-        left
-    };
-    if left < 0 {
-        // A new session has no terminal. It takes turns with the old one for the processors where nothing else shares
-        // them out (`sched(7)`, autogroup), and calls between them take longer for that.
-        call!(libc::SYS_setsid);
-    }
+pub(super) fn setsid() -> c_long {
+    call!(libc::SYS_setsid)
+}
+
+/// Gives up this process's controlling terminal, by a descriptor of it. Others keep it, unless this process leads the
+/// session.
+pub(super) fn give_up_terminal(fd: RawFd) -> c_long {
+    call!(libc::SYS_ioctl, fd, libc::TIOCNOTTY, 0)
 }
 
 /// A negative `pid` means a process group, as in `kill(2)`; 0 and -1 are refused, whoever computed them.
@@ -412,15 +400,16 @@ fn poll_for<const N: usize>(fds: [(RawFd, i16); N], milliseconds: Option<u32>) -
     set.map(|one| one.revents != 0)
 }
 
-/// Reaps a child that has ended.
-pub(super) fn reap(pid: i32) {
-    call!(
+/// Reaps a child that has ended; whether it did.
+pub(super) fn reap(pid: i32) -> bool {
+    let reaped = call!(
         libc::SYS_wait4,
         pid,
         ptr::null_mut::<c_int>(),
         libc::WNOHANG | libc::__WALL,
         ptr::null_mut::<c_void>()
     );
+    reaped > 0
 }
 
 /// Whether a child has ended, without reaping it: its pid, and that of its group, stay reserved. Any, for -1.

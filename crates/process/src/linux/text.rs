@@ -56,6 +56,12 @@ pub(super) fn numbers(path: &CStr, mut each: impl FnMut(u32, RawFd)) -> bool {
     whole
 }
 
+/// So many fields after the name's parenthesis, in a line of `/proc/PID/stat`.
+pub(super) fn field(line: &[u8], after: usize) -> Option<&[u8]> {
+    let end = line.iter().rposition(|byte| *byte == b')')?;
+    line.get(end..)?.split(|byte| *byte == b' ').nth(after)
+}
+
 /// A decimal number and nothing else.
 pub(super) fn decimal(text: &[u8]) -> Option<u32> {
     let mut value: Option<u32> = None;

@@ -128,7 +128,9 @@ impl Registry {
         if session.manifest().transport == Transport::Grpc {
             return;
         }
-        if let Some(configured) = slot.loaded().configured.clone() {
+        // Not under its lock.
+        let configured = slot.loaded().configured.clone();
+        if let Some(configured) = configured {
             let deliveries = &self.parts().deliveries;
             deliveries.follow(record, session.clone(), configured);
         }
