@@ -279,7 +279,7 @@ async fn a_chain_of_forks_is_caught() {
 async fn a_program_that_has_left_its_group_is_told_to_stop() {
     let mark = mark();
     let script = "
-import os, signal, sys, time
+import os, signal, time
 signal.signal(signal.SIGINT, lambda *_: os._exit(3))
 os.setpgid(0, os.getpgid(os.getppid()))
 print('ready')
