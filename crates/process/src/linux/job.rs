@@ -66,6 +66,8 @@ impl Head {
 
 impl Job {
     pub(super) const MOST_FDS: usize = MOST;
+    /// What adds one to the event that the program waits for.
+    pub(super) const WORD: [u8; 8] = 1_u64.to_ne_bytes();
     /// Those of the file before the first list.
     pub(super) const WORDS: usize = 4;
 
@@ -91,18 +93,32 @@ impl Job {
         }))
     }
 
-    /// Closes all of it. What is left open in an init would outlive the program's end of it: outputs that never end, a
-    /// socket that listens and that nobody serves.
+    /// Closes all of it, and tells the program so. What is left open in an init would outlive the program's end of it:
+    /// outputs that never end, a socket that listens and that nobody serves, a program that is never known to run.
     pub(super) fn close(&self) {
         let all = [
             self.stdout,
             self.stderr,
             self.failure,
-            self.go,
             self.sheet,
             self.inherited,
         ];
         all.into_iter().for_each(sys::close);
+        sys::write(self.go, &Self::WORD);
+        sys::close(self.go);
+    }
+
+    /// Waits until the host and the init have each given their [`WORD`](Self::WORD). `false` if it cannot.
+    pub(super) fn may_go(&self) -> bool {
+        let mut words = 0_u64;
+        while words < 2 {
+            let mut more = [0; 8];
+            if sys::read(self.go, &mut more) != 8 {
+                return false;
+            }
+            words = words.saturating_add(u64::from_ne_bytes(more));
+        }
+        true
     }
 
     /// What is executed; or an errno.

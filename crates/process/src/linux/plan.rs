@@ -48,7 +48,8 @@ pub(super) struct Ends {
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
     pub(super) failure: OwnedFd,
-    /// An event that says when the program may run, and not a pipe, for the same reason as in `init::set_up`.
+    /// An event that says when the program may run; the init has a word in it, too. Not a pipe, for the same reason as in
+    /// `init::set_up`.
     pub(super) go: OwnedFd,
 }
 

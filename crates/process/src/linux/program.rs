@@ -98,8 +98,7 @@ impl<'a> Start<'a> {
     /// Forks what becomes the program. Its pid, or a negated errno. Runs in the init.
     ///
     /// Where possible the program shares the init's memory until it is executed, as after a vfork, which saves copying the
-    /// table of it. But the init goes on meanwhile: the program may stop it as soon as it runs, and the init has to put
-    /// away its own end of the failure pipe by then.
+    /// table of it, while the init goes on.
     pub(super) fn fork(&self, stack: &mut Stack) -> c_long {
         let cgroup = self.in_cgroup().then_some(self.given.cgroup);
         // The kernel may not be able to fork into a control group; a filter may not let it share memory.
@@ -123,7 +122,8 @@ impl<'a> Start<'a> {
         self.job.head.cgroup && self.given.cgroup >= 0
     }
 
-    /// Closes what is the program's alone.
+    /// Closes what is the program's alone. The program waits for it, since it may stop the init as soon as it runs: the
+    /// failure pipe would never end.
     pub(super) fn close_in_init(&self) {
         self.job.close();
         let [_, hold] = self.alive;
@@ -202,7 +202,7 @@ fn become_it(start: &Start<'_>) -> Failure {
     if result < 0 {
         return fail(Stage::Folder, result);
     }
-    if sys::read(job.go, &mut [0; 8]) != 8 {
+    if !job.may_go() {
         sys::exit(127);
     }
     // The forker has put all handlers back; only what it blocks is left.
@@ -221,7 +221,71 @@ fn become_it(start: &Start<'_>) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::Read as _;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+    use tokio::time::Instant;
+
+    use super::super::plan::{Found, Plan};
     use super::*;
+
+    /// An init that comes to nothing more for a while when it has forked, as it happens on a busy machine. The host gives
+    /// its word, and a program that ran then could stop the init before that has put away its end of the failure pipe:
+    /// the host would never hear that it runs, and kill it after half a minute.
+    #[test]
+    fn the_program_waits_until_its_init_has_put_away_what_is_the_programs() {
+        let command = Command::new("/bin/sleep").args(["1000"]);
+        let found = Found::new(&command).unwrap();
+        let (plan, ends) = Plan::new(&command, &found).unwrap();
+        let (host, init) = UnixStream::pair().unwrap();
+        plan.send(&host).unwrap();
+        drop(plan);
+        let given = Given {
+            control: init.as_raw_fd(),
+            begin: -1,
+            cgroup: -1,
+            cgroup_kill: -1,
+        };
+        // This thread is the init.
+        let mut stack = Stack::new();
+        let job = Job::receive(given.control).unwrap().unwrap();
+        let start = Start::new(job, &given).unwrap();
+        let pid = i32::try_from(start.fork(&mut stack)).unwrap();
+        assert!(pid > 0, "{pid}");
+        rustix::io::write(&ends.go, &Job::WORD).unwrap();
+
+        // It has taken the word, and waits or has begun.
+        let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut event = [rustix::event::PollFd::new(
+            &ends.go,
+            rustix::event::PollFlags::IN,
+        )];
+        let now = rustix::event::Timespec::default();
+        while rustix::event::poll(&mut event, Some(&now)).unwrap() == 1 || !stat().contains(") S ")
+        {
+            assert!(Instant::now() < until, "{}", stat());
+            std::thread::yield_now();
+        }
+        let before = stat();
+
+        start.close_in_init();
+        let mut failed = Vec::new();
+        fs::File::from(ends.failure)
+            .read_to_end(&mut failed)
+            .unwrap();
+        let after = stat();
+        let pid = Pid::from_raw(pid).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+        waitpid(Some(pid), WaitOptions::empty()).unwrap();
+        assert!(!before.contains("(sleep)"), "{before}");
+        assert_eq!(failed, []);
+        assert!(after.contains("(sleep)"), "{after}");
+    }
 
     #[test]
     fn failures_are_read_as_written() {

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::forker::{Forker, Idle};
 use super::handle::Init;
+use super::job::Job;
 use super::plan::{Ends, Found, Plan};
 use crate::command::{Command, Lease};
 use crate::error::SpawnError;
@@ -52,8 +53,8 @@ pub(crate) async fn spawn(
         .await
         .map_err(init)??;
     // Here, and not on that thread, which does not hear that this future has been dropped. The program has long been
-    // forked: it waits for this word alone.
-    rustix::io::write(&go, &1_u64.to_ne_bytes()).map_err(|error| SpawnError::Init(error.into()))?;
+    // forked, as a rule: it waits for this word alone.
+    rustix::io::write(&go, &Job::WORD).map_err(|error| SpawnError::Init(error.into()))?;
     if let Some(forker) = &born.init.forker {
         drop(task::spawn(fork_ahead(Arc::downgrade(forker))));
     }
