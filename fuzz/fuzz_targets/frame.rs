@@ -1,7 +1,8 @@
-//! A message from the other side: sorted whatever it is, and answered so that it can be sorted again.
+//! A message from the other side: sorted whatever it is, and answered so that it can be sorted again; and trimmed, with
+//! long strings in it where a byte of 1 stands.
 #![no_main]
 
-use jackfield_wire::frame::{self, Frame};
+use jackfield_wire::frame::{self, Frame, Trimmed};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 
@@ -9,6 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
+    trim(&text.replace('\u{1}', &"long ".repeat(100)));
     match Frame::parse(text) {
         Frame::Request {
             id,
@@ -36,6 +38,19 @@ fuzz_target!(|data: &[u8]| {
         Frame::Malformed { id, fault } => answer(id.as_deref(), Err(&fault)),
     }
 });
+
+/// A trimmed text is JSON if the whole is, and becomes that again.
+fn trim(text: &str) {
+    let Some(trimmed) = Trimmed::of(text) else {
+        return;
+    };
+    let all = serde_json::from_str::<&RawValue>(text).ok();
+    let left = serde_json::from_str::<&RawValue>(trimmed.text()).ok();
+    assert_eq!(all.is_some(), left.is_some(), "{text}");
+    if let (Some(all), Some(left)) = (all, left) {
+        assert_eq!(trimmed.whole(left).map(RawValue::get), Some(all.get()));
+    }
+}
 
 /// Writes an answer and holds what is read of it against what was written.
 fn answer(id: Option<&RawValue>, outcome: Result<&RawValue, &jackfield_wire::Fault>) {

@@ -133,13 +133,14 @@ impl Large {
             let taken = piece.split_to(room.min(piece.len()));
             self.ready.extend_from_slice(&taken);
         }
-        let mut fours = self.ready.chunks_exact_mut(4);
-        for four in &mut fours {
-            for (byte, key) in four.iter_mut().zip(mask) {
-                *byte ^= key;
-            }
+        // Many bytes at once, which a processor can.
+        let [a, b, c, d] = mask;
+        let many = [a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d];
+        let (blocks, rest) = self.ready.as_chunks_mut();
+        for block in blocks {
+            *block = (u128::from_ne_bytes(*block) ^ u128::from_ne_bytes(many)).to_ne_bytes();
         }
-        for (byte, key) in fours.into_remainder().iter_mut().zip(mask) {
+        for (byte, key) in rest.iter_mut().zip(many) {
             *byte ^= key;
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use jackfield_wire::frame::{self, Outline};
+use jackfield_wire::frame::{self, Outline, Trimmed};
 use jackfield_wire::{CloseCause, Fault, Frame, Traceparent, Xid};
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
@@ -283,30 +283,21 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
 impl Large {
     /// `None` for any other message.
     fn of(text: &Utf8Bytes) -> Option<Self> {
-        enum Rest {
-            Request(Option<Box<RawValue>>, String, Option<Traceparent>),
-            Response(Option<Xid>),
-        }
         if text.len() < LARGE {
             return None;
         }
         let mut rest = None;
-        let json = RawJson::within(text.clone(), |text| match Frame::parse(text) {
-            Frame::Request {
-                id,
-                method,
-                params,
-                traceparent,
-            } => {
-                let id = id.map(ToOwned::to_owned);
-                rest = Some(Rest::Request(id, method.into_owned(), traceparent));
-                params
+        let json = RawJson::within(text.clone(), |text| {
+            if let Some(trimmed) = Trimmed::of(text)
+                && let Some((part, of)) = Rest::of(Frame::parse(trimmed.text()))
+                && let Some(whole) = trimmed.whole(part)
+            {
+                rest = Some(of);
+                return Some(whole);
             }
-            Frame::Response { id, outcome } => {
-                rest = Some(Rest::Response(our_id(id)));
-                outcome.ok()
-            }
-            Frame::Malformed { .. } => None,
+            let (part, of) = Rest::of(Frame::parse(text))?;
+            rest = Some(of);
+            Some(part)
         })?;
         Some(match rest? {
             Rest::Request(id, method, traceparent) => Self::Request {
@@ -316,6 +307,30 @@ impl Large {
                 traceparent,
             },
             Rest::Response(id) => Self::Response { id, result: json },
+        })
+    }
+}
+
+/// What stands beside the parameters or the result.
+enum Rest {
+    Request(Option<Box<RawValue>>, String, Option<Traceparent>),
+    Response(Option<Xid>),
+}
+
+impl Rest {
+    fn of(frame: Frame<'_>) -> Option<(&RawValue, Self)> {
+        Some(match frame {
+            Frame::Request {
+                id,
+                method,
+                params,
+                traceparent,
+            } => {
+                let id = id.map(ToOwned::to_owned);
+                (params?, Self::Request(id, method.into_owned(), traceparent))
+            }
+            Frame::Response { id, outcome } => (outcome.ok()?, Self::Response(our_id(id))),
+            Frame::Malformed { .. } => return None,
         })
     }
 }

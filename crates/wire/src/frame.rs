@@ -4,6 +4,7 @@
 //! response; anything else is malformed and knows which error it deserves. Ids of the other side
 //! are opaque and are echoed as they came, byte for byte.
 
+mod trimmed;
 mod write;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use serde_json::value::RawValue;
 use crate::fault::Fault;
 use crate::traceparent::Traceparent;
 
+pub use trimmed::Trimmed;
 pub use write::{
     answer, answer_around, answer_with, notification, request, request_with, response,
 };

@@ -482,3 +482,46 @@ async fn large_messages_are_passed_on_as_they_are() {
     pair.one.close(CloseCause::closed());
     all_gone(&pair.tasks).await;
 }
+
+/// Long strings are passed over when a large message is sorted. Wherever they stand it is sorted as any other, what is
+/// handed on is what came, byte for byte, and what is no JSON is refused.
+#[tokio::test]
+async fn long_strings_in_a_message_change_nothing() {
+    let back = methods().raw("back", async |_call: Call<()>, params: Option<RawJson>| {
+        params.ok_or_else(|| Fault::invalid_params("nothing"))
+    });
+    let mut bare = Bare::new(back, quiet());
+    let long = "long ".repeat(20_000);
+    for params in [
+        format!(r#"[ "{long}","\u00e9{long}\n" , "é{long}" ]"#),
+        format!(r#"{{"{long}": {{"b":"{long}"}} , "method":"{long}"}}"#),
+        format!(r#""{long}""#),
+    ] {
+        // In and out of what is handed on.
+        for beside in ["", &format!(r#""{long}":"{long}","#)] {
+            let text = format!(r#"{{{beside}"id":1,"method":"back","params":{params}}}"#);
+            bare.sender.send(text.into()).await.unwrap();
+            let answer = bare.hear_text().await;
+            let result = answer.split_once(r#""result":"#).unwrap().1;
+            assert_eq!(result, format!("{params}}}"));
+        }
+    }
+    for (text, code) in [
+        (
+            format!("{{\"id\":1,\"method\":\"back\",\"params\":\"{long}\n{long}\"}}"),
+            Fault::PARSE_ERROR,
+        ),
+        (
+            format!(r#"{{"id":1,"method":"{long}","params":"{long}"}}"#),
+            Fault::METHOD_NOT_FOUND,
+        ),
+        (
+            format!(r#"{{"id":"{long}","method":"back","params":"{long}"}}"#),
+            Fault::INVALID_REQUEST,
+        ),
+    ] {
+        bare.sender.send(text.into()).await.unwrap();
+        assert_eq!(bare.hear().await["error"]["code"], code);
+    }
+    bare.end().await;
+}
