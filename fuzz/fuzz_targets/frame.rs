@@ -50,6 +50,19 @@ fn trim(text: &str) {
     if let (Some(all), Some(left)) = (all, left) {
         assert_eq!(trimmed.whole(left).map(RawValue::get), Some(all.get()));
     }
+    if let Frame::Request { method, params, .. } = Frame::parse(trimmed.text())
+        && let Some(params) = params.and_then(|params| trimmed.whole(params))
+    {
+        let Frame::Request {
+            method: same,
+            params: Some(same_params),
+            ..
+        } = Frame::parse(text)
+        else {
+            panic!("a request only when it is trimmed: {text}");
+        };
+        assert_eq!((same, same_params.get()), (method, params.get()));
+    }
 }
 
 /// Writes an answer and holds what is read of it against what was written.

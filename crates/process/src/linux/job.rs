@@ -28,7 +28,7 @@ pub(super) struct Job {
     pub(super) stderr: RawFd,
     /// Where the program says what failed before its `execve`; closed by it.
     pub(super) failure: RawFd,
-    /// A number can be read here once the lease is written: the program may run.
+    /// Where the words are counted at which the program runs: the host's, once the lease is written, and the init's.
     pub(super) go: RawFd,
     sheet: RawFd,
     /// What the program is given beside its standard streams, or -1.

@@ -223,15 +223,33 @@ fn become_it(start: &Start<'_>) -> Failure {
 mod tests {
     use std::fs;
     use std::io::Read as _;
-    use std::os::fd::AsRawFd as _;
+    use std::os::fd::{AsRawFd as _, OwnedFd};
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::retry_on_intr;
     use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
     use tokio::time::Instant;
 
     use super::super::plan::{Found, Plan};
     use super::*;
+
+    /// A program that shares this stack's memory: it ends before that does.
+    struct Forked(Pid);
+
+    impl Forked {
+        fn of(pid: c_long) -> Self {
+            Self(Pid::from_raw(i32::try_from(pid).unwrap()).expect("it is forked"))
+        }
+    }
+
+    impl Drop for Forked {
+        fn drop(&mut self) {
+            kill_process(self.0, Signal::KILL).unwrap();
+            waitpid(Some(self.0), WaitOptions::empty()).unwrap();
+        }
+    }
 
     /// An init that comes to nothing more for a while when it has forked, as it happens on a busy machine. The host gives
     /// its word, and a program that ran then could stop the init before that has put away its end of the failure pipe:
@@ -254,34 +272,38 @@ mod tests {
         let mut stack = Stack::new();
         let job = Job::receive(given.control).unwrap().unwrap();
         let start = Start::new(job, &given).unwrap();
-        let pid = i32::try_from(start.fork(&mut stack)).unwrap();
-        assert!(pid > 0, "{pid}");
+        let program = Forked::of(start.fork(&mut stack));
         rustix::io::write(&ends.go, &Job::WORD).unwrap();
 
         // It has taken the word, and waits or has begun.
+        let pid = program.0.as_raw_nonzero();
         let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let until = Instant::now() + Duration::from_secs(60);
-        let mut event = [rustix::event::PollFd::new(
-            &ends.go,
-            rustix::event::PollFlags::IN,
-        )];
-        let now = rustix::event::Timespec::default();
-        while rustix::event::poll(&mut event, Some(&now)).unwrap() == 1 || !stat().contains(") S ")
-        {
+        let readable = |fd: &OwnedFd, seconds| {
+            let mut set = [PollFd::new(fd, PollFlags::IN)];
+            let within = Timespec {
+                tv_sec: seconds,
+                tv_nsec: 0,
+            };
+            retry_on_intr(|| poll(&mut set, Some(&within))).unwrap() == 1
+        };
+        while readable(&ends.go, 0) || !stat().contains(") S ") {
             assert!(Instant::now() < until, "{}", stat());
             std::thread::yield_now();
         }
         let before = stat();
 
         start.close_in_init();
+        assert!(readable(&ends.failure, 60), "{}", stat());
         let mut failed = Vec::new();
         fs::File::from(ends.failure)
             .read_to_end(&mut failed)
             .unwrap();
         let after = stat();
-        let pid = Pid::from_raw(pid).unwrap();
-        kill_process(pid, Signal::KILL).unwrap();
-        waitpid(Some(pid), WaitOptions::empty()).unwrap();
+        drop(program);
+        sys::close(start.executed());
+        // SAFETY: it has ended.
+        unsafe { start.unload() };
         assert!(!before.contains("(sleep)"), "{before}");
         assert_eq!(failed, []);
         assert!(after.contains("(sleep)"), "{after}");

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde::de::value::{BorrowedStrDeserializer, Error, MapDeserializer};
 use serde_json::value::RawValue;
 
-/// A JSON text from whose long strings the middle was taken. It is JSON if and only if the whole text is, with the same
-/// members in the same order, and is read in a fraction of the time: what was taken is looked at 64 bytes at once, and
-/// only for what ends a string or may not be in one.
+/// A JSON text from whose long strings the middle was taken. It is JSON if and only if the whole text is, and is read in a
+/// fraction of the time: what was taken is looked at 64 bytes at once, and only for what ends a string or may not be in
+/// one. Keys may have lost something, too: what stands beside a part counts if [`whole`](Self::whole) finds that.
 #[derive(Debug)]
 pub struct Trimmed<'a> {
     whole: &'a str,
@@ -30,17 +30,16 @@ enum Place {
     Escaped,
 }
 
-/// So much at the beginning of a string, and after an escape, is never taken: no digit of a `\u00e9`, and no key that
-/// could become another one that is shorter.
-const LEAD: usize = 8;
+/// So much at the beginning of a string, and after the first letter of an escape, is never taken: no digit of a `\u00e9`.
+/// And no key becomes one that means something, for those are shorter.
+const LEAD: usize = 16;
 /// What is taken at least.
 const WORTH: usize = 256;
 /// A text of which more than this and an eighth is left is better read as it is.
 const REST: usize = 4 << 10;
 
 impl<'a> Trimmed<'a> {
-    /// `None` where little could be taken out. Takes a few kilobytes of memory at the beginning, and as much as is left
-    /// of the text.
+    /// `None` where little could be taken out. Takes memory for what is left of the text.
     #[must_use]
     pub fn of(whole: &'a str) -> Option<Self> {
         let bytes = whole.as_bytes();
@@ -173,6 +172,25 @@ mod tests {
         assert_eq!(whole.get(), format!(r#"{{"b":"{plain}"}}"#));
         assert!(trimmed.whole(members["c"]).is_none());
         assert!(trimmed.whole(RawValue::TRUE).is_none());
+    }
+
+    /// A few bytes at the end of a string are left in it, and so of a key.
+    #[test]
+    fn no_key_becomes_one_that_means_something() {
+        let plain = long("x");
+        for key in [
+            format!("tracepar{plain}ent"),
+            format!(r"\u0072esul{plain}t"),
+            format!(r"\u0070arams{plain}"),
+        ] {
+            let text = format!(r#"{{"{key}":"{plain}"}}"#);
+            let trimmed = Trimmed::of(&text).unwrap();
+            let members: std::collections::HashMap<String, &RawValue> =
+                serde_json::from_str(trimmed.text()).unwrap();
+            let (key, value) = members.into_iter().next().unwrap();
+            assert!(key.len() > "traceparent".len(), "{key}");
+            assert!(trimmed.whole(value).is_none());
+        }
     }
 
     #[test]
