@@ -227,7 +227,7 @@ async fn a_wrong_service_is_errored_at_once() {
 #[tokio::test]
 async fn one_that_is_never_ready_says_why() {
     let policy = Policy {
-        dial_deadline: Duration::from_millis(300),
+        dial_deadline: Duration::from_secs(1),
         restarts: 0,
         ..quick()
     };
@@ -269,7 +269,7 @@ async fn one_that_does_not_run_is_found_and_started_again() {
     let policy = Policy {
         heartbeat: Duration::from_millis(100),
         dead_after: Duration::from_millis(400),
-        dial_deadline: Duration::from_millis(500),
+        dial_deadline: Duration::from_secs(2),
         ..quick()
     };
     let host = host(policy).await;

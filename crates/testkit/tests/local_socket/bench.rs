@@ -40,7 +40,7 @@ pub(crate) fn methods(builder: HostBuilder) -> HostBuilder {
 pub(crate) fn impatient() -> Policy {
     Policy {
         restarts: 0,
-        dial_deadline: Duration::from_millis(700),
+        dial_deadline: Duration::from_secs(2),
         ..quick()
     }
 }

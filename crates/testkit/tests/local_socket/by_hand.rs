@@ -3,7 +3,7 @@
 use jackfield::ReportedState::{Active, Connecting, Errored, Inactive};
 use std::time::Duration;
 
-use jackfield::{ActiveState, CallOptions, LogQuery, Session};
+use jackfield::{ActiveState, CallOptions, LogQuery, Policy, Session};
 use jackfield_testkit::{
     bench_host, environment, eventually, manifest, package, states, until, until_state, within,
 };
@@ -93,7 +93,12 @@ async fn eventually_printed(session: &Session, what: &str) {
 /// Garbage later on ends the line, and the plugin may dial again; it does not.
 #[tokio::test]
 async fn garbage_after_its_greeting_ends_the_line() {
-    let host = bench_host(|builder| doorless(builder).policy(impatient())).await;
+    // It is Python, which takes its time to begin where others have the processors.
+    let policy = Policy {
+        dial_deadline: Duration::from_secs(10),
+        ..impatient()
+    };
+    let host = bench_host(|builder| doorless(builder).policy(policy)).await;
     let session = host.run(by_hand("")).await;
     let pid = session.status().borrow().pid.unwrap();
     let url = environment(pid).await["JACKFIELD_RPC_URL"].clone();

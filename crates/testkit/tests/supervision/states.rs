@@ -137,7 +137,7 @@ async fn a_child_that_never_dials_is_put_down() {
     let host = bench_host(|builder| {
         builder.policy(Policy {
             restarts: 1,
-            dial_deadline: Duration::from_millis(300),
+            dial_deadline: Duration::from_secs(1),
             ..quick()
         })
     })
@@ -168,7 +168,7 @@ async fn ready_tells_the_last_lines() {
     let host = bench_host(|builder| {
         builder.policy(Policy {
             restarts: 1,
-            dial_deadline: Duration::from_millis(300),
+            dial_deadline: Duration::from_secs(1),
             ..quick()
         })
     })
