@@ -37,17 +37,15 @@ struct Reader<C> {
     turns: HashMap<Arc<str>, Arc<Semaphore>>,
 }
 
-/// A large message with parameters or a result, which stay where they are.
+/// What a large message says beside its parameters or its result, which stay where they are.
 enum Large {
     Request {
         id: Option<Box<RawValue>>,
         method: String,
-        params: RawJson,
         traceparent: Option<Traceparent>,
     },
     Response {
         id: Option<Xid>,
-        result: RawJson,
     },
 }
 
@@ -140,17 +138,19 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
         // A line that waits for its next message holds what may be waited for in handling one: boxes,
         // for that is seldom.
         match Large::of(&text) {
-            Some(Large::Request {
-                id,
-                method,
+            Some((
+                Large::Request {
+                    id,
+                    method,
+                    traceparent,
+                },
                 params,
-                traceparent,
-            }) => {
+            )) => {
                 let id = id.as_deref();
                 let taken = self.on_request(id, &method, Some(params), traceparent);
                 return self.taken(id, taken).await;
             }
-            Some(Large::Response { id, result }) => {
+            Some((Large::Response { id }, result)) => {
                 self.settle(id, Ok(result));
                 return Ok(());
             }
@@ -281,57 +281,44 @@ impl<C: Clone + Send + Sync + 'static> Reader<C> {
 }
 
 impl Large {
-    /// `None` for any other message.
-    fn of(text: &Utf8Bytes) -> Option<Self> {
+    /// With the parameters or the result. `None` for any other message.
+    fn of(text: &Utf8Bytes) -> Option<(Self, RawJson)> {
         if text.len() < LARGE {
             return None;
         }
-        let mut rest = None;
+        let mut large = None;
         let json = RawJson::within(text.clone(), |text| {
-            if let Some(trimmed) = Trimmed::of(text)
-                && let Some((part, of)) = Rest::of(Frame::parse(trimmed.text()))
-                && let Some(whole) = trimmed.whole(part)
-            {
-                rest = Some(of);
-                return Some(whole);
-            }
-            let (part, of) = Rest::of(Frame::parse(text))?;
-            rest = Some(of);
+            let trimmed = Trimmed::of(text).and_then(|trimmed| {
+                let (beside, part) = Self::beside(Frame::parse(trimmed.text()))?;
+                Some((beside, trimmed.whole(part)?))
+            });
+            let (beside, part) = trimmed.or_else(|| Self::beside(Frame::parse(text)))?;
+            large = Some(beside);
             Some(part)
         })?;
-        Some(match rest? {
-            Rest::Request(id, method, traceparent) => Self::Request {
-                id,
-                method,
-                params: json,
-                traceparent,
-            },
-            Rest::Response(id) => Self::Response { id, result: json },
-        })
+        Some((large?, json))
     }
-}
 
-/// What stands beside the parameters or the result.
-enum Rest {
-    Request(Option<Box<RawValue>>, String, Option<Traceparent>),
-    Response(Option<Xid>),
-}
-
-impl Rest {
-    fn of(frame: Frame<'_>) -> Option<(&RawValue, Self)> {
-        Some(match frame {
+    fn beside(frame: Frame<'_>) -> Option<(Self, &RawValue)> {
+        match frame {
             Frame::Request {
                 id,
                 method,
                 params,
                 traceparent,
             } => {
-                let id = id.map(ToOwned::to_owned);
-                (params?, Self::Request(id, method.into_owned(), traceparent))
+                let request = Self::Request {
+                    id: id.map(ToOwned::to_owned),
+                    method: method.into_owned(),
+                    traceparent,
+                };
+                Some((request, params?))
             }
-            Frame::Response { id, outcome } => (outcome.ok()?, Self::Response(our_id(id))),
-            Frame::Malformed { .. } => return None,
-        })
+            Frame::Response { id, outcome } => {
+                Some((Self::Response { id: our_id(id) }, outcome.ok()?))
+            }
+            Frame::Malformed { .. } => None,
+        }
     }
 }
 
